@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_H
+#define LITEDFS_H
+
+/*
+ * liblitedfs: files and directories of a LiteDFS cluster, for C programs.
+ *
+ * The model.  A session (litedfs_t) talks to one name node, which keeps the tree, and to the data
+ * nodes, which keep the bytes.  Calls block until they have their answer, retry by themselves
+ * through a restart of a node, and return 0 or a negative number; the text for people is in the
+ * litedfs_error_t that the caller passes (NULL if it wants none).  A failed call changes nothing,
+ * with one exception that says so: LITEDFS_TIMEOUT means that the outcome is unknown.
+ *
+ * Caveats.  A session belongs to one thread at a time; open one a thread.  litedfs_cancel alone may
+ * be called from anywhere, a signal handler included.  Remote paths are absolute UTF-8, 1 to 4096
+ * bytes, names of 1 to 255 bytes.  Times are milliseconds since 1970.  What a call returns in a
+ * struct is the caller's and is freed with the function that the struct names.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Error numbers.  litedfs_error_word gives the stable word for one. */
+enum litedfs_error_number {
+    LITEDFS_OK = 0,
+    LITEDFS_FAILED = -1,
+    LITEDFS_USAGE = -2,
+    LITEDFS_INVALID = -3,
+    LITEDFS_UNSUPPORTED = -4,
+    LITEDFS_UNSUPPORTED_VERSION = -5,
+    LITEDFS_NOT_FOUND = -6,
+    LITEDFS_EXISTS = -7,
+    LITEDFS_NOT_DIRECTORY = -8,
+    LITEDFS_IS_DIRECTORY = -9,
+    LITEDFS_LOCKED = -10,
+    LITEDFS_LEASE_LOST = -11,
+    LITEDFS_NO_SPACE = -12,
+    LITEDFS_NO_NODE = -13,
+    LITEDFS_UNREACHABLE = -14,
+    LITEDFS_TIMEOUT = -15,
+    LITEDFS_REFUSED = -16,
+    LITEDFS_REGISTER_FIRST = -17,
+    LITEDFS_NODE_EXISTS = -18,
+    LITEDFS_WRONG_CLUSTER = -19,
+    LITEDFS_WRONG_NODE = -20,
+    LITEDFS_BUSY = -21,
+    LITEDFS_GAP = -22,
+    LITEDFS_STALE = -23,
+    LITEDFS_ID_REUSED = -24,
+    LITEDFS_CORRUPT = -25,
+    LITEDFS_IO = -26,
+    LITEDFS_CANCELLED = -27,
+    LITEDFS_DIFFERENT = -28,
+    LITEDFS_CONFIG = -29,
+    LITEDFS_MEMORY = -30,
+    LITEDFS_LAYOUT = -31,
+    LITEDFS_IN_USE = -32
+};
+
+/* What went wrong: a number above and one line for people, without a newline. */
+typedef struct {
+    int number;
+    char text[1024];
+} litedfs_error_t;
+
+/* The stable word for an error number, such as "not_found"; and the exit status that litedfs(1) has
+ * for it.  Never NULL; unknown numbers count as LITEDFS_FAILED. */
+const char *litedfs_error_word (int number);
+int litedfs_error_exit_status (int number);
+
+/* The version of the library, such as "0.1.0". */
+const char *litedfs_version (void);
+
+/* ---- sessions --------------------------------------------------------------------------------- */
+
+typedef struct litedfs litedfs_t;
+
+/* Options of a session; NULL or zeroes take the defaults. */
+typedef struct {
+    int64_t connect_timeout_ms; // how long the first contact may take; default 5000
+    int64_t request_timeout_ms; // how long a request goes on retrying; default 60000
+} litedfs_options_t;
+
+/* Open a session.  address is HOST:PORT, the name node's HTTP address, or tcp://HOST:PORT, its message
+ * port; an IPv6 host stands in brackets.  Blocks until the name node has answered, at most
+ * connect_timeout_ms.  *out is the caller's, to be closed.  LITEDFS_UNREACHABLE names the address that
+ * was tried; LITEDFS_REFUSED says what to set; LITEDFS_INVALID for an address of another form. */
+int litedfs_open (litedfs_t **out, const char *address, const litedfs_options_t *options,
+                  litedfs_error_t *error);
+
+/* Close a session and set *session to NULL; NULL is allowed.  Keeps errno. */
+void litedfs_close (litedfs_t **session);
+
+/* Make the call that is under way, and every later one, end soon with LITEDFS_CANCELLED; an upload
+ * gives up its lease first.  May be called from another thread or a signal handler. */
+void litedfs_cancel (litedfs_t *session);
+
+/* ---- the tree ----------------------------------------------------------------------------------- */
+
+typedef enum {
+    LITEDFS_DIRECTORY = 0,
+    LITEDFS_FILE = 1,
+} litedfs_kind_t;
+
+#define LITEDFS_ID_SIZE 37 // a UUID as text, with its end
+
+/* A file, or a directory with the totals of everything below it. */
+typedef struct {
+    litedfs_kind_t kind;
+    char *name;               // last part of the path
+    char id[LITEDFS_ID_SIZE]; // of a file; "" for a directory
+    uint64_t size;    // of a file; for a directory the bytes below it (litedfs_stat only)
+    uint32_t replica; // copies wanted; 0 for a directory
+    uint64_t ctime_ms;
+    uint64_t mtime_ms;
+    uint64_t files; // of a directory, everything below it
+    uint64_t directories;
+} litedfs_entry_t;
+
+/* What to list.  limit 0 lists all. */
+typedef struct {
+    uint64_t offset;
+    uint64_t limit;
+    bool files_only;
+    bool directories_only;
+} litedfs_list_options_t;
+
+typedef struct {
+    litedfs_entry_t *entries;
+    size_t count;
+    uint64_t total; // entries that an unlimited list would have had
+} litedfs_list_t;
+
+/* Directories first, then files, each by name.  Free *out with litedfs_list_free. */
+int litedfs_list (litedfs_t *session, const char *path, const litedfs_list_options_t *options,
+                  litedfs_list_t *out, litedfs_error_t *error);
+void litedfs_list_free (litedfs_list_t *list);
+
+/* About one path.  Free *out with litedfs_entry_free. */
+int litedfs_stat (litedfs_t *session, const char *path, litedfs_entry_t *out,
+                  litedfs_error_t *error);
+void litedfs_entry_free (litedfs_entry_t *entry);
+
+/* Make a directory and its missing parents; an existing one is no error. */
+int litedfs_make_directory (litedfs_t *session, const char *path, litedfs_error_t *error);
+
+/* Delete, with everything below a directory; move into an existing directory; give another name.  The
+ * kind says what the path must be: LITEDFS_NOT_DIRECTORY or LITEDFS_IS_DIRECTORY if it is the other. */
+int litedfs_delete (litedfs_t *session, litedfs_kind_t kind, const char *path,
+                    litedfs_error_t *error);
+int litedfs_move (litedfs_t *session, litedfs_kind_t kind, const char *source,
+                  const char *target, litedfs_error_t *error);
+int litedfs_rename (litedfs_t *session, litedfs_kind_t kind, const char *path, const char *name,
+                    litedfs_error_t *error);
+
+/* ---- files ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t id;
+    uint64_t size;
+    uint32_t crc32;
+    uint32_t *nodes; // numbers of the nodes that hold it
+    size_t node_count;
+} litedfs_block_t;
+
+typedef struct {
+    char *path;
+    char id[LITEDFS_ID_SIZE];
+    uint64_t size;
+    uint32_t replica;         // copies wanted
+    uint32_t current_replica; // copies that every block has at least
+    char checksum[32];        // "crc32:" and eight hexadecimal digits, of the whole file
+    uint64_t ctime_ms;
+    uint64_t mtime_ms;
+    uint64_t block_size;
+    litedfs_block_t *blocks;
+    size_t block_count;
+} litedfs_file_t;
+
+/* About one file, blocks included.  Free *out with litedfs_file_free. */
+int litedfs_file_info (litedfs_t *session, const char *path, litedfs_file_t *out,
+                       litedfs_error_t *error);
+void litedfs_file_free (litedfs_file_t *file);
+
+/* Called from time to time during a transfer, in the caller's thread; total is UINT64_MAX when the
+ * size is not known. */
+typedef void litedfs_progress_fn (void *arg, uint64_t done, uint64_t total);
+
+typedef struct {
+    uint32_t replica; // copies wanted, 1 to 64; 0 means 1
+    uint32_t ttl_s;   // of the write lock, 1 to 86400; 0 means 60
+    bool replace;     // swap an existing file, atomically, when all is written
+    litedfs_progress_fn *progress;
+    void *progress_arg;
+} litedfs_upload_options_t;
+
+/* Write a file from an open descriptor: a regular file from its start, anything else until it ends (the
+ * block in flight is then spooled to an unlinked file in $TMPDIR).  Missing parents are made.  The file
+ * is visible, whole and durable when this returns 0, and not at all otherwise.  LITEDFS_EXISTS without
+ * `replace`, LITEDFS_LOCKED while somebody else writes it, LITEDFS_NO_NODE with each node's reason. */
+int litedfs_upload (litedfs_t *session, int fd, const char *path,
+                    const litedfs_upload_options_t *options, litedfs_error_t *error);
+
+/* Compare a regular local file with a remote one by size and every block's CRC-32, without reading the
+ * remote bytes.  0 when equal, LITEDFS_DIFFERENT when not.  id (LITEDFS_ID_SIZE bytes, or NULL) receives
+ * the remote file's id. */
+int litedfs_compare (litedfs_t *session, int fd, const char *path, char *id,
+                     litedfs_error_t *error);
+
+/* Change the wanted number of copies; with id, only if the path still names that file (NULL: any). */
+int litedfs_set_replica (litedfs_t *session, const char *path, uint32_t replica, const char *id,
+                         litedfs_error_t *error);
+
+typedef struct {
+    litedfs_progress_fn *progress;
+    void *progress_arg;
+} litedfs_download_options_t;
+
+/* Read a whole file into an open descriptor: a regular file is written from its start, in any order, and
+ * cut to the size; anything else gets the bytes in order.  Every byte was checked when this returns 0.
+ * LITEDFS_CORRUPT or LITEDFS_UNREACHABLE when no node could give a block whole, named in the text. */
+int litedfs_download (litedfs_t *session, const char *path, int fd,
+                      const litedfs_download_options_t *options, litedfs_error_t *error);
+
+/* ---- locks and the cluster ------------------------------------------------------------------------ */
+
+typedef struct {
+    char *path;
+    char id[LITEDFS_ID_SIZE];
+    uint64_t ttl_s;
+    uint64_t remaining_s;
+    uint32_t replica;
+} litedfs_lock_t;
+
+typedef struct {
+    litedfs_lock_t *locks;
+    size_t count;
+} litedfs_locks_t;
+
+/* The files that are being written now.  Free *out with litedfs_locks_free. */
+int litedfs_locks (litedfs_t *session, litedfs_locks_t *out, litedfs_error_t *error);
+void litedfs_locks_free (litedfs_locks_t *locks);
+
+typedef struct {
+    uint32_t id;
+    char node_id[LITEDFS_ID_SIZE];
+    char *host;
+    uint32_t http_port;
+    char *version;
+    char *zone;
+    bool online;
+    uint64_t storage_total;
+    uint64_t storage_used;
+    uint64_t storage_free;
+    bool storage_full;
+    uint64_t blocks;
+    uint64_t last_heartbeat_ms; // milliseconds since it was heard last
+} litedfs_node_t;
+
+typedef struct {
+    char id[LITEDFS_ID_SIZE];
+    char *version;
+    uint64_t block_size;
+    uint64_t files;
+    uint64_t directories;
+    uint64_t bytes;
+    litedfs_node_t *nodes; // by number
+    size_t node_count;
+    size_t online_count;
+} litedfs_cluster_t;
+
+/* About the cluster and its data nodes.  Free *out with litedfs_cluster_free. */
+int litedfs_cluster (litedfs_t *session, litedfs_cluster_t *out, litedfs_error_t *error);
+void litedfs_cluster_free (litedfs_cluster_t *cluster);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
