@@ -46,7 +46,7 @@ said=$(awk -v rows="$rows" '
         if ($2 ~ /^[A-Z][a-z]$/) name = $3
         if ($1 == ".Sh") owner = ""
         else if (name in known && !($1 == ".It" && owner != "" && depth > base)) {owner = name; base = depth; print "name", name; next}
-        else if (name ~ /^[a-z]+[.][a-z_]+$/) {print "name", name}
+        else if (name ~ /^[a-z]+[.][a-z_]+$/) {owner = ""; print "name", name}
         else if ($1 == ".It" && owner != "" && depth > base) print "item", owner, name
     }
     /^\.Bl/ {depth++}

@@ -63,11 +63,12 @@ command_line () { # PAGE FILE...
         skip "$page has each option" "$page and $1 do not both exist yet"
         return
     fi
-    found=$(cat "$@" | tr '\n' ' ' | grep -oE "\{('.'|0), +\"[a-z][a-z-]*\"," | LC_ALL=C sort -u)
+    found=$(cat "$@" | tr '\n' ' ' | tr -d '\\\\' | tr -s ' ' |
+        grep -oE "\{ ?('.'|0), \"[a-z][a-z-]*\"," | LC_ALL=C sort -u)
     verdict "$page has each option" "$(while read -r row; do
         [ -n "$row" ] || continue
         name=$(sed 's/.*"\(.*\)".*/\1/' <<<"$row")
-        letter=$(sed -n "s/{'\(.\)'.*/\1/p" <<<"$row")
+        letter=$(sed -n "s/{ *'\(.\)'.*/\1/p" <<<"$row")
         sed 's/\\//g' "$page" | grep -qE "Fl (-|Fl )$name( |\$)" || echo "--$name"
         [ -z "$letter" ] || grep -qE "Fl $letter( |\$)" "$page" || echo "-$letter"
     done <<<"$found")"
@@ -75,8 +76,8 @@ command_line () { # PAGE FILE...
 
 configuration litename namenode
 configuration litedata datanode
-command_line man/litename.8 src/namenode/main.c
-command_line man/litedata.8 src/datanode/main.c
+command_line man/litename.8 src/namenode/main.c src/base/daemon.h
+command_line man/litedata.8 src/datanode/main.c src/base/daemon.h
 # shellcheck disable=SC2046 # a list of files
 command_line man/litedfs.1 src/cli/main.c $(find src/cli -name '*.c')
 finish
