@@ -10,7 +10,8 @@
  *   UNIT_MAIN_FIXTURE ("base_file", setup, teardown, case_one, case_two)
  *
  * setup and teardown are void functions without arguments.  They run in the process of each case
- * (Check forks one a case), so that sockets, threads and descriptors may be made there.
+ * (Check forks one a case), so that sockets, threads and descriptors may be made there.  The exit
+ * status says whether a case failed, unless TAP says it, where it would count twice.
  */
 
 #include <check.h>
@@ -32,7 +33,7 @@
         srunner_run_all (runner, CK_ENV);                                                      \
         int failed = srunner_ntests_failed (runner);                                           \
         srunner_free (runner);                                                                 \
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                           \
+        return failed && !getenv ("CK_TAP_LOG_FILE_NAME") ? EXIT_FAILURE : EXIT_SUCCESS;       \
     }
 
 #endif
