@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a process needs before its first thread and after its last.
+ *
+ * The order matters.  CZMQ installs handlers for SIGINT and SIGTERM with the first socket, and
+ * they stop all its loops at once and in no order; so they are switched off first.  Its limits
+ * can only be set before there is a socket.  Signals are blocked before libzmq starts its
+ * threads, which inherit that.
+ */
+#include "base/process.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#define IO_THREADS_MAX 16
+
+// Chunks of 1 MiB come from the heap and go back to it; with the threshold below them each
+// costs an mmap and 256 page faults.
+#define MMAP_THRESHOLD (8 << 20)
+
+// Each arena keeps what it once had; a Raspberry Pi has 4 cores and little memory.
+#define MALLOC_ARENAS 2
+
+extern char **environ;
+
+static void
+signal_set (sigset_t *out)
+{
+    sigemptyset (out);
+    sigaddset (out, SIGINT);
+    sigaddset (out, SIGTERM);
+    sigaddset (out, SIGHUP);
+    sigaddset (out, SIGUSR1);
+}
+
+static int
+raise_file_limit (litedfs_error_t *error)
+{
+    struct rlimit limit;
+    if (getrlimit (RLIMIT_NOFILE, &limit) < 0)
+        return err_set_errno (error, LITEDFS_FAILED, errno, "limit of open files");
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit (RLIMIT_NOFILE, &limit) < 0)
+        return err_set_errno (error, LITEDFS_FAILED, errno, "limit of open files");
+    return 0;
+}
+
+static int
+prepare_signals (litedfs_error_t *error)
+{
+    sigset_t set;
+    signal_set (&set);
+    int errnum = pthread_sigmask (SIG_BLOCK, &set, NULL);
+    if (errnum)
+        return err_set_errno (error, LITEDFS_FAILED, errnum, "block signals");
+
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (sigaction (SIGPIPE, &ignore, NULL) < 0)
+        return err_set_errno (error, LITEDFS_FAILED, errno, "ignore SIGPIPE");
+    return 0;
+}
+
+static void
+forget_zsys_environment (void)
+{
+    for (char **at = environ; at && *at;) {
+        char name[64];
+        size_t size = strcspn (*at, "=");
+        if (strncmp (*at, "ZSYS_", 5) != 0 || size >= sizeof name) {
+            at++;
+            continue;
+        }
+        memcpy (name, *at, size);
+        name[size] = 0;
+        unsetenv (name); // the list moves up by one
+    }
+}
+
+int
+process_init (int io_threads, litedfs_error_t *error)
+{
+    if (io_threads < 1 || io_threads > IO_THREADS_MAX)
+        return err_set (error, LITEDFS_FAILED, "io_threads[%d]: 1 to %d are allowed",
+                        io_threads, IO_THREADS_MAX);
+
+    mallopt (M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+    mallopt (M_ARENA_MAX, MALLOC_ARENAS);
+
+    int rc = raise_file_limit (error);
+    if (rc == 0)
+        rc = prepare_signals (error);
+    if (rc < 0)
+        return rc;
+
+    forget_zsys_environment ();
+    zsys_handler_set (NULL);
+    if (!zsys_init ())
+        return err_set (error, LITEDFS_FAILED, "ZeroMQ cannot be started");
+    zsys_set_max_sockets (PROCESS_MAX_SOCKETS);
+    zsys_set_io_threads ((size_t) io_threads);
+    zsys_set_logstream (stderr);
+    return 0;
+}
+
+int
+process_join (litedfs_error_t *error)
+{
+    zsys_handler_set (NULL);
+    if (!zsys_init ())
+        return err_set (error, LITEDFS_FAILED, "ZeroMQ cannot be started");
+    return 0;
+}
+
+int
+process_wait_signal (int timeout_ms)
+{
+    sigset_t set;
+    signal_set (&set);
+    int64_t end_ms = clock_mono (clock_system ()) + timeout_ms;
+    int64_t left_ms = timeout_ms;
+
+    for (;;) {
+        struct timespec left = {(time_t) (left_ms / 1000), (long) (left_ms % 1000) * 1000000};
+        int number = sigtimedwait (&set, NULL, timeout_ms < 0 ? NULL : &left);
+        if (number > 0)
+            return number;
+        if (errno != EINTR)
+            return 0;
+        // Stopped and continued, for example.
+        left_ms = end_ms - clock_mono (clock_system ());
+        if (left_ms < 0)
+            left_ms = 0;
+    }
+}
+
+int
+process_signal_fd (int *out_fd, litedfs_error_t *error)
+{
+    sigset_t set;
+    signal_set (&set);
+    int fd = signalfd (-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return err_set_errno (error, LITEDFS_FAILED, errno, "descriptor for signals");
+    *out_fd = fd;
+    return 0;
+}
+
+void
+process_end (void)
+{
+    zsys_shutdown ();
+}
