@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_BASE_DAEMON_H
+#define LITEDFS_BASE_DAEMON_H
+
+/*
+ * What litename and litedata have in common: a program in the foreground that reads a configuration,
+ * logs, runs until a signal, and ends with a status.  Each main.c describes itself with a struct
+ * daemon_program and calls daemon_main; it holds nothing else.
+ *
+ *   -g DIR    write configuration.yml and the systemd scripts into DIR (scaffold.h)
+ *   -c FILE   run with this configuration
+ *   -v, -h    version, help
+ *
+ * SIGTERM and SIGINT stop the service, SIGHUP reopens the logs and takes over the options that can be
+ * reloaded.  Exit status: 0 stopped by a signal, 1 it failed, 2 usage or configuration.
+ */
+
+#include "base/clock.h"
+#include "base/conf.h"
+#include "base/log.h"
+#include "base/opt.h"
+
+/* What a running service may use.  Lives until the service has stopped. */
+struct daemon {
+    const struct daemon_program *program;
+    const char *config_path; // absolute
+    void *config;            // the program's struct
+    struct log *log;
+    const struct clock *clock;
+};
+
+struct daemon_program {
+    const char *name;    // "litename"
+    const char *service; // "litedfs-name", the systemd service
+    const char *title;   // "LiteDFS name node"
+    const char *usage;   // for the help, after the program's name
+
+    const struct option_row *options; // keys of configuration.yml
+    size_t config_size;               // of the struct that they fill
+    size_t log_path_offset;           // its char * and enum log_level members
+    size_t log_level_offset;
+
+    /* Options of the command line after -g, -c, -v, -h (rows 0 to 3 must be DAEMON_OPT_ROWS). */
+    const struct opt_row *opt_rows;
+
+    /* Take what the command line said besides -g into a configuration that holds the defaults; values
+     * are in the order of opt_rows.  LITEDFS_USAGE or LITEDFS_CONFIG with one line. */
+    int (*generate) (const char *const *values, void *config, struct arena *arena,
+                     litedfs_error_t *error);
+
+    /* Derive and check what no single row can; path is for the text. */
+    int (*check) (const char *path, void *config, litedfs_error_t *error);
+
+    /* Start and stop the service.  start blocks until it serves or has failed; nothing is left behind
+     * when it fails. */
+    int (*start) (struct daemon *daemon, void **service, litedfs_error_t *error);
+    void (*stop) (void **service);
+
+    /* The reloadable options of daemon->config have new values. */
+    void (*reload) (struct daemon *daemon, void *service);
+
+    /* Whether the service has ended by itself; the daemon then stops with status 1. */
+    bool (*failed) (void *service);
+};
+
+/* The first four rows of opt_rows, and where their values are. */
+enum {
+    DAEMON_OPT_GENERATE,
+    DAEMON_OPT_CONFIG,
+    DAEMON_OPT_VERSION,
+    DAEMON_OPT_HELP,
+    DAEMON_OPT_OWN
+};
+#define DAEMON_OPT_ROWS                                                                        \
+    {'g', "generate", "DIR", "write configuration.yml and systemd scripts into DIR"},          \
+        {'c', "config", "FILE", "run with this configuration, in the foreground"},             \
+        {'v', "version", NULL, "print the version"},                                           \
+    {                                                                                          \
+        'h', "help", NULL, "print this help"                                                   \
+    }
+
+/* The whole of main: returns the exit status. */
+int daemon_main (const struct daemon_program *program, int argc, char **argv);
+
+#endif
