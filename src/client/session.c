@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and closing a session, and the one poll loop that every call of the library uses.
+ *
+ * HOST:PORT is the name node's HTTP address: its message port is asked for there once, and the first
+ * request then shows that the cluster answers.  A session that was cancelled stays so.
+ */
+#include "client/session.h"
+
+#include "base/err.h"
+#include "base/process.h"
+#include "rpc/endpoint.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define CONNECT_TIMEOUT_MS 5000
+#define REQUEST_TIMEOUT_MS 60000
+#define HTTP_PORT 9000 // of an address without a port
+
+static const char tcp_scheme[] = "tcp://";
+
+/* ---- open and close ---------------------------------------------------------------------------------- */
+
+/* tcp://HOST:PORT goes straight to the ROUTER. */
+static int
+use_tcp_address (litedfs_t *self, const char *address, litedfs_error_t *error)
+{
+    char host[NET_HOST_SIZE];
+    int port;
+
+    int rc = net_split_host_port (address + strlen (tcp_scheme), 0, host, &port, error);
+    if (rc == 0)
+        rc = net_resolve (host, self->name_host, error);
+    if (rc < 0)
+        return err_prefix (error, "address[%s]", address);
+    char joined[NET_HOST_SIZE + 16];
+    snprintf (self->name_endpoint, sizeof self->name_endpoint, "tcp://%s",
+              net_join_host_port (self->name_host, port, joined, sizeof joined));
+    return 0;
+}
+
+static int
+use_http_address (litedfs_t *self, const char *address, int64_t timeout_ms,
+                  litedfs_error_t *error)
+{
+    char host[NET_HOST_SIZE];
+    int port;
+    struct endpoint_info info;
+
+    int rc = net_split_host_port (address, HTTP_PORT, host, &port, error);
+    if (rc < 0)
+        return err_prefix (error, "address[%s]", address);
+    rc = endpoint_lookup (host, port, (int) timeout_ms, self->cancel_fd, &info, error);
+    if (rc < 0)
+        return rc;
+    char joined[NET_HOST_SIZE + 16];
+    snprintf (self->name_host, sizeof self->name_host, "%s", info.host);
+    snprintf (self->name_endpoint, sizeof self->name_endpoint, "tcp://%s",
+              net_join_host_port (info.host, info.port, joined, sizeof joined));
+    return 0;
+}
+
+int
+session_name_dealer (const litedfs_t *self, struct dealer **out, litedfs_error_t *error)
+{
+    char peer[sizeof self->address + 32];
+    snprintf (peer, sizeof peer, "the name node at %s", self->address);
+    const struct dealer_options options = {
+        .endpoint = self->name_endpoint,
+        .peer = peer,
+        .client = self->client,
+        .clock = self->clock,
+    };
+    return dealer_new (out, &options, error);
+}
+
+/* The first request, so that whoever has a session has a cluster behind it. */
+static int
+greet (litedfs_t *self, int64_t timeout_ms, litedfs_error_t *error)
+{
+    const struct node_list_request request = {0};
+    return dealer_call (self->name, &message_types[MESSAGE_node_list], &request, NULL, NULL,
+                        NULL, timeout_ms, self->cancel_fd, error);
+}
+
+static int
+open_session (litedfs_t *self, const char *address, int64_t timeout_ms, litedfs_error_t *error)
+{
+    int64_t end_ms = clock_mono (self->clock) + timeout_ms;
+    bool straight = strncmp (address, tcp_scheme, strlen (tcp_scheme)) == 0;
+
+    self->cancel_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->cancel_fd < 0)
+        return err_set_errno (error, LITEDFS_FAILED, errno, "eventfd");
+    int rc = process_join (error);
+    if (rc == 0)
+        rc = random_bytes (self->client, sizeof self->client, error);
+    if (rc == 0)
+        rc = straight ? use_tcp_address (self, address, error)
+                      : use_http_address (self, address, timeout_ms, error);
+    if (rc == 0)
+        rc = session_name_dealer (self, &self->name, error);
+    if (rc == 0 && straight) {
+        int64_t left_ms = end_ms - clock_mono (self->clock);
+        rc = greet (self, left_ms > 1 ? left_ms : 1, error);
+    }
+    return rc;
+}
+
+int
+litedfs_open (litedfs_t **out, const char *address, const litedfs_options_t *options,
+              litedfs_error_t *error)
+{
+    litedfs_t *self = calloc (1, sizeof *self);
+    if (!self)
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+
+    int64_t connect_ms = options ? options->connect_timeout_ms : 0;
+    int64_t request_ms = options ? options->request_timeout_ms : 0;
+    self->clock = clock_system ();
+    self->cancel_fd = -1;
+    self->request_timeout_ms = request_ms > 0 ? request_ms : REQUEST_TIMEOUT_MS;
+    snprintf (self->address, sizeof self->address, "%s", address);
+
+    int rc =
+        open_session (self, address, connect_ms > 0 ? connect_ms : CONNECT_TIMEOUT_MS, error);
+    if (rc < 0) {
+        litedfs_close (&self);
+        return rc;
+    }
+    *out = self;
+    return 0;
+}
+
+void
+litedfs_close (litedfs_t **session)
+{
+    litedfs_t *self = *session;
+    int saved = errno;
+
+    if (!self)
+        return;
+    *session = NULL;
+    while (self->peers) {
+        struct peer *peer = self->peers;
+        self->peers = peer->next;
+        dealer_destroy (&peer->dealer);
+        free (peer);
+    }
+    dealer_destroy (&self->name);
+    if (self->cancel_fd >= 0)
+        close (self->cancel_fd);
+    free (self);
+    errno = saved;
+}
+
+void
+litedfs_cancel (litedfs_t *session)
+{
+    int saved = errno;
+    const uint64_t one = 1;
+    ssize_t unused =
+        write (session->cancel_fd, &one, sizeof one); // fails only when it is full: cancelled
+    (void) unused;
+    errno = saved;
+}
+
+bool
+session_cancelled (const litedfs_t *self)
+{
+    struct pollfd fd = {.fd = self->cancel_fd, .events = POLLIN};
+    return poll (&fd, 1, 0) > 0;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------ */
+
+int
+session_call (litedfs_t *self, enum message_number number, const void *fields,
+              void *reply_fields, struct dealer_reply **reply, litedfs_error_t *error)
+{
+    return dealer_call (self->name, &message_types[number], fields, NULL, reply_fields, reply,
+                        self->request_timeout_ms, self->cancel_fd, error);
+}
+
+static struct peer *
+find_peer (litedfs_t *self, uint64_t node)
+{
+    for (struct peer *peer = self->peers; peer; peer = peer->next)
+        if (peer->node == node)
+            return peer;
+    return NULL;
+}
+
+static int
+connect_peer (litedfs_t *self, struct peer *peer, const char *host, int port,
+              litedfs_error_t *error)
+{
+    char joined[NET_HOST_SIZE + 16];
+    char endpoint[NET_HOST_SIZE + 32];
+    char name[sizeof peer->name];
+
+    net_join_host_port (host, port, joined, sizeof joined);
+    snprintf (endpoint, sizeof endpoint, "tcp://%s", joined);
+    snprintf (name, sizeof name, "data node %u at %s", (unsigned) peer->node, joined);
+    if (peer->dealer && strcmp (name, peer->name) == 0)
+        return 0;
+
+    const struct dealer_options options = {
+        .endpoint = endpoint, .peer = name, .client = self->client, .clock = self->clock};
+    struct dealer *dealer = NULL;
+    int rc = dealer_new (&dealer, &options, error);
+    if (rc < 0)
+        return rc;
+    if (peer->dealer)
+        dealer_cancel_all (peer->dealer);
+    dealer_destroy (&peer->dealer);
+    peer->dealer = dealer;
+    peer->away_since_ms = clock_mono (self->clock);
+    snprintf (peer->name, sizeof peer->name, "%s", name);
+    return 0;
+}
+
+int
+session_peer (litedfs_t *self, const struct wire_endpoint *endpoint, struct peer **out,
+              litedfs_error_t *error)
+{
+    char host[NET_HOST_SIZE];
+    struct peer *peer = find_peer (self, endpoint->node);
+
+    if (endpoint->host.size == 0)
+        snprintf (host, sizeof host, "%s", self->name_host);
+    else
+        snprintf (host, sizeof host, "%.*s", (int) endpoint->host.size,
+                  (const char *) endpoint->host.data);
+    if (!peer) {
+        peer = calloc (1, sizeof *peer);
+        if (!peer)
+            return err_set (error, LITEDFS_MEMORY, "out of memory");
+        peer->node = (uint32_t) endpoint->node;
+        peer->next = self->peers;
+        self->peers = peer;
+    }
+    int rc = connect_peer (self, peer, host, (int) endpoint->tcp_port, error);
+    *out = peer;
+    return rc;
+}
+
+bool
+session_peer_away (const litedfs_t *self, struct peer *peer)
+{
+    int64_t now_ms = clock_mono (self->clock);
+
+    if (dealer_connected (peer->dealer)) {
+        peer->away_since_ms = -1;
+        return false;
+    }
+    if (peer->away_since_ms < 0)
+        peer->away_since_ms = now_ms;
+    return now_ms - peer->away_since_ms >= SESSION_NODE_AWAY_MS;
+}
+
+void
+session_forget_requests (litedfs_t *self)
+{
+    for (struct peer *peer = self->peers; peer; peer = peer->next)
+        dealer_cancel_all (peer->dealer);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------------- */
+
+/* The earlier of a time to sleep (-1: none) and a DEALER's. */
+static long
+sooner (long ms, const struct dealer *dealer)
+{
+    long own_ms = dealer_timeout_ms ((struct dealer *) (uintptr_t) dealer);
+    return own_ms >= 0 && (ms < 0 || own_ms < ms) ? own_ms : ms;
+}
+
+int
+session_poll (litedfs_t *self, zmq_pollitem_t *extra, size_t count, long timeout_ms,
+              litedfs_error_t *error)
+{
+    size_t peers = 1;
+    for (struct peer *peer = self->peers; peer; peer = peer->next)
+        peers++;
+
+    zmq_pollitem_t *items = calloc (1 + count + peers * DEALER_POLL_ITEMS, sizeof *items);
+    if (!items)
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    size_t n = 0;
+    items[n++] = (zmq_pollitem_t){NULL, self->cancel_fd, ZMQ_POLLIN, 0};
+    if (count)
+        memcpy (items + n, extra, count * sizeof *items);
+    n += count;
+    n += dealer_poll_items (self->name, items + n);
+    timeout_ms = sooner (timeout_ms, self->name);
+    for (struct peer *peer = self->peers; peer; peer = peer->next) {
+        n += dealer_poll_items (peer->dealer, items + n);
+        timeout_ms = sooner (timeout_ms, peer->dealer);
+    }
+
+    zmq_poll (items, (int) n, timeout_ms);
+    bool cancelled = items[0].revents != 0;
+    if (count)
+        memcpy (extra, items + 1, count * sizeof *items);
+    free (items);
+    if (cancelled)
+        return err_set (error, LITEDFS_CANCELLED, "cancelled");
+    dealer_process (self->name);
+    for (struct peer *peer = self->peers; peer; peer = peer->next)
+        dealer_process (peer->dealer);
+    return 0;
+}
+
+char *
+session_text (struct slice text)
+{
+    return strndup (text.data ? text.data : "", text.size);
+}
