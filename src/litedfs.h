@@ -195,6 +195,7 @@ typedef struct {
     uint32_t replica; // copies wanted, 1 to 64; 0 means 1
     uint32_t ttl_s;   // of the write lock, 1 to 86400; 0 means 60
     bool replace;     // swap an existing file, atomically, when all is written
+    bool stream;      // read even a regular file from where it stands
     litedfs_progress_fn *progress;
     void *progress_arg;
 } litedfs_upload_options_t;
@@ -217,6 +218,7 @@ int litedfs_set_replica (litedfs_t *session, const char *path, uint32_t replica,
                          litedfs_error_t *error);
 
 typedef struct {
+    bool stream; // write in order, and from where it stands, even to a regular file
     litedfs_progress_fn *progress;
     void *progress_arg;
 } litedfs_download_options_t;
