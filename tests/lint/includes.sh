@@ -52,7 +52,7 @@ place 'lmdb[.]h' 'namenode/metastore|datanode/blockstore'
 place 'microhttpd[.]h' 'web/'
 place 'czmq[.]h|zmq[.]h' 'base/(actor|process)[.]|rpc/|web/|client/|namenode/|datanode/|cluster/'
 place 'libdeflate[.]h|zlib[.]h' 'base/'
-place 'jansson[.]h' 'client/|cli/|web/'
+place 'jansson[.]h' 'client/|cli/|web/|rpc/endpoint[.]'
 place 'systemd/' 'base/|(namenode|datanode)/main[.]c'
 
 pure='namenode/(namespace|placement)[.]'
