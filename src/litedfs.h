@@ -261,7 +261,7 @@ typedef struct {
     uint64_t storage_free;
     bool storage_full;
     uint64_t blocks;
-    uint64_t last_heartbeat_ms; // milliseconds since it was heard last
+    uint64_t last_heartbeat_ms; // when it was heard last
 } litedfs_node_t;
 
 typedef struct {

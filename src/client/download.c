@@ -536,8 +536,7 @@ litedfs_download (litedfs_t *session, const char *path, int fd,
     self->fd = fd;
     if (options)
         self->options = *options;
-    self->ordered =
-        self->options.stream || fstat (fd, &about) < 0 || !S_ISREG (about.st_mode);
+    self->ordered = self->options.stream || fstat (fd, &about) < 0 || !S_ISREG (about.st_mode);
 
     int rc = locate (self, error);
     if (rc == 0)

@@ -371,8 +371,9 @@ litedfs_locks_free (litedfs_locks_t *locks)
 
 /* ---- the cluster ------------------------------------------------------------------------------------------------- */
 
+/* An empty host is the one on which the name node was reached. */
 static int
-add_nodes (litedfs_cluster_t *out, const struct cluster_info_reply *page,
+add_nodes (litedfs_cluster_t *out, const struct cluster_info_reply *page, const char *name_host,
            litedfs_error_t *error)
 {
     for (size_t i = 0; i < page->nodes_count; i++) {
@@ -382,7 +383,7 @@ add_nodes (litedfs_cluster_t *out, const struct cluster_info_reply *page,
         litedfs_node_t *to = &out->nodes[out->node_count++];
         *to = (litedfs_node_t){
             .id = (uint32_t) from->id,
-            .host = session_text (from->host),
+            .host = session_text (from->host.size ? from->host : slice_str (name_host)),
             .http_port = (uint32_t) from->http_port,
             .version = session_text (from->version),
             .zone = session_text (from->zone),
@@ -432,7 +433,7 @@ litedfs_cluster (litedfs_t *session, litedfs_cluster_t *out, litedfs_error_t *er
         if (first)
             rc = fill_cluster (out, &page, error);
         if (rc == 0)
-            rc = add_nodes (out, &page, error);
+            rc = add_nodes (out, &page, session->name_host, error);
         request.cursor = page.cursor;
         dealer_reply_destroy (&reply);
     } while (rc == 0 && request.cursor);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * litedfs ADDRESS file create|delete|info|move|rename|update|download
+ *
+ * `create` on a path that exists is how replicas have always been changed: if the local file is the
+ * same, the remote one gets the wanted number of copies; if not, it is refused and nothing changes.
+ */
+#include "base/err.h"
+#include "cli/cmd.h"
+#include "cli/local.h"
+#include "cli/print.h"
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- create ----------------------------------------------------------------------------------------- */
+
+// The file exists: with the same content it is given the wanted copies.
+static int
+update_existing (struct cmd_call *call, int fd, litedfs_error_t *error)
+{
+    const char *path = call->text[CMD_REMOTE_PATH];
+    char id[LITEDFS_ID_SIZE];
+
+    int rc = litedfs_compare (call->session, fd, path, id, error);
+    if (rc < 0)
+        return rc;
+    // Without -R nobody has asked for another number.
+    if (call->text[CMD_REPLICA])
+        rc = litedfs_set_replica (call->session, path, (uint32_t) call->number[CMD_REPLICA], id,
+                                  error);
+    return rc;
+}
+
+static int
+upload (struct cmd_call *call, const struct local_source *source, litedfs_error_t *error)
+{
+    struct progress progress;
+    progress_start (&progress, STDERR_FILENO, progress_columns (STDERR_FILENO),
+                    clock_system ());
+    const litedfs_upload_options_t options = {
+        .replica = (uint32_t) call->number[CMD_REPLICA],
+        .ttl_s = (uint32_t) call->number[CMD_LOCK_TTL],
+        .stream = source->stream,
+        .progress = progress_update,
+        .progress_arg = &progress,
+    };
+    int rc = litedfs_upload (call->session, source->fd, call->text[CMD_REMOTE_PATH], &options,
+                             error);
+    progress_end (&progress);
+    return rc;
+}
+
+static int
+run_create (struct cmd_call *call, litedfs_error_t *error)
+{
+    const char *done = "create file";
+    struct local_source source;
+
+    int rc = local_source_open (&source, call->text[CMD_LOCAL_PATH], error);
+    if (rc < 0)
+        return rc;
+    rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = upload (call, &source, error);
+    if (rc == LITEDFS_EXISTS && source.regular) {
+        done = "update file";
+        rc = update_existing (call, source.fd, error);
+    } else if (rc == LITEDFS_EXISTS)
+        rc = err_set (error, LITEDFS_EXISTS,
+                      "it exists already, and only a regular file can be compared with it");
+    local_source_close (&source);
+    if (rc == 0)
+        print_success (stdout, done, call->text[CMD_REMOTE_PATH], NULL);
+    return rc;
+}
+
+/* ---- download ------------------------------------------------------------------------------------------ */
+
+static int
+download (struct cmd_call *call, struct local_target *target, litedfs_error_t *error)
+{
+    // Standard output is somebody's, who may write before and after us; on a terminal the bytes and a
+    // bar do not go together.
+    bool standard = target->fd == STDOUT_FILENO;
+    bool bar = !standard || !isatty (STDOUT_FILENO);
+    struct progress progress;
+    progress_start (&progress, STDERR_FILENO, bar ? progress_columns (STDERR_FILENO) : 0,
+                    clock_system ());
+    const litedfs_download_options_t options = {
+        .stream = standard, .progress = progress_update, .progress_arg = &progress};
+    int rc = litedfs_download (call->session, call->text[CMD_REMOTE_PATH], target->fd, &options,
+                               error);
+    progress_end (&progress);
+    return rc;
+}
+
+static void
+print_downloaded (const struct cmd_call *call)
+{
+    struct buf paths = {0};
+    buf_printf (&paths, "%s => %s", call->text[CMD_REMOTE_PATH], call->text[CMD_LOCAL_PATH]);
+    print_success (stdout, "download file", buf_text (&paths), NULL);
+    buf_free (&paths);
+}
+
+static int
+run_download (struct cmd_call *call, litedfs_error_t *error)
+{
+    struct local_target target;
+    bool quiet = strcmp (call->text[CMD_LOCAL_PATH], "-") == 0; // stdout is the file's
+
+    int rc = local_target_check (&target, call->text[CMD_LOCAL_PATH],
+                                 call->text[CMD_FORCE] != NULL, error);
+    if (rc == 0)
+        rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = local_target_open (&target, error);
+    if (rc == 0) {
+        interrupt_set_temporary (call->interrupt, target.temporary);
+        rc = download (call, &target, error);
+    }
+    if (rc == 0)
+        rc = local_target_commit (&target, error);
+    interrupt_set_temporary (call->interrupt, NULL);
+    local_target_discard (&target);
+    if (rc == 0 && !quiet)
+        print_downloaded (call);
+    return rc;
+}
+
+/* ---- info ------------------------------------------------------------------------------------------------- */
+
+static json_t *
+block_json (const litedfs_block_t *block)
+{
+    char id[17];
+    json_t *nodes = json_array ();
+
+    snprintf (id, sizeof id, "%016" PRIx64, block->id);
+    for (size_t i = 0; i < block->node_count; i++)
+        if (json_array_append_new (nodes, json_integer (block->nodes[i])) < 0) {
+            json_decref (nodes);
+            return NULL;
+        }
+    return json_pack ("{sssososo}", "id", id, "size", print_json_number (block->size), "crc32",
+                      print_json_number (block->crc32), "nodes", nodes);
+}
+
+static json_t *
+blocks_json (const litedfs_file_t *file)
+{
+    json_t *blocks = json_array ();
+    for (size_t i = 0; i < file->block_count; i++)
+        if (json_array_append_new (blocks, block_json (&file->blocks[i])) < 0) {
+            json_decref (blocks);
+            return NULL;
+        }
+    return blocks;
+}
+
+static json_t *
+file_json (const litedfs_file_t *file)
+{
+    return json_pack ("{sosssssosososssosososo}", "path", print_json_text (file->path), "id",
+                      file->id, "type", "file", "size", print_json_number (file->size),
+                      "replica", print_json_number (file->replica), "current_replica",
+                      print_json_number (file->current_replica), "checksum", file->checksum,
+                      "ctime", print_json_time (file->ctime_ms), "mtime",
+                      print_json_time (file->mtime_ms), "block_size",
+                      print_json_number (file->block_size), "blocks", blocks_json (file));
+}
+
+static void
+block_cell (const void *arg, size_t row, size_t column, struct buf *out)
+{
+    const litedfs_file_t *file = arg;
+    const litedfs_block_t *block = &file->blocks[row];
+
+    if (column == 0)
+        buf_printf (out, "%016" PRIx64, block->id);
+    else if (column == 1)
+        buf_printf (out, "%" PRIu64, block->size);
+    else if (column == 2)
+        buf_printf (out, "%08" PRIx32, block->crc32);
+    else
+        for (size_t i = 0; i < block->node_count; i++)
+            buf_printf (out, "%s%" PRIu32, i ? ", " : "", block->nodes[i]);
+}
+
+static int
+print_file (const litedfs_file_t *file, uint64_t width, litedfs_error_t *error)
+{
+    static const char *const names[] = {"id", "size", "crc32", "nodes", NULL};
+    char time[PRINT_TIME_SIZE];
+
+    print_field (stdout, "path", "%s", file->path);
+    print_field (stdout, "id", "%s", file->id);
+    print_field (stdout, "type", "file");
+    print_field (stdout, "size", "%" PRIu64, file->size);
+    print_field (stdout, "replica", "%" PRIu32, file->replica);
+    print_field (stdout, "current_replica", "%" PRIu32, file->current_replica);
+    print_field (stdout, "checksum", "%s", file->checksum);
+    print_field (stdout, "ctime", "%s", print_time (file->ctime_ms, time));
+    print_field (stdout, "mtime", "%s", print_time (file->mtime_ms, time));
+    print_field (stdout, "block_size", "%" PRIu64, file->block_size);
+    print_field (stdout, "blocks", "%zu", file->block_count);
+    const struct print_table table = {
+        .names = names, .first = 1, .rows = file->block_count, .cell = block_cell, .arg = file};
+    return print_table (&table, width, stdout, error);
+}
+
+static int
+run_info (struct cmd_call *call, litedfs_error_t *error)
+{
+    litedfs_file_t file;
+
+    int rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = litedfs_file_info (call->session, call->text[CMD_REMOTE_PATH], &file, error);
+    if (rc < 0)
+        return rc;
+    rc = call->text[CMD_JSON] ? print_json (file_json (&file), stdout, error)
+                              : print_file (&file, (uint64_t) call->number[CMD_WIDTH], error);
+    litedfs_file_free (&file);
+    return rc;
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------- */
+
+static int
+run_delete (struct cmd_call *call, litedfs_error_t *error)
+{
+    const char *path = call->text[CMD_REMOTE_PATH];
+    int rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = litedfs_delete (call->session, LITEDFS_FILE, path, error);
+    if (rc == 0)
+        print_success (stdout, "delete file", path, NULL);
+    return rc;
+}
+
+static int
+run_move (struct cmd_call *call, litedfs_error_t *error)
+{
+    const char *source = call->text[CMD_SOURCE];
+    const char *target = call->text[CMD_TARGET];
+    int rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = litedfs_move (call->session, LITEDFS_FILE, source, target, error);
+    if (rc == 0)
+        print_success (stdout, "move file", source, target);
+    return rc;
+}
+
+static int
+run_rename (struct cmd_call *call, litedfs_error_t *error)
+{
+    const char *path = call->text[CMD_REMOTE_PATH];
+    const char *name = call->text[CMD_NAME];
+    int rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = litedfs_rename (call->session, LITEDFS_FILE, path, name, error);
+    if (rc == 0)
+        print_success (stdout, "rename file", path, name);
+    return rc;
+}
+
+static int
+run_update (struct cmd_call *call, litedfs_error_t *error)
+{
+    const char *path = call->text[CMD_REMOTE_PATH];
+    int rc = cmd_open (call, error);
+    if (rc == 0)
+        rc = litedfs_set_replica (call->session, path, (uint32_t) call->number[CMD_REPLICA],
+                                  NULL, error);
+    if (rc == 0)
+        print_success (stdout, "update file", path, NULL);
+    return rc;
+}
+
+const struct cmd cmd_file[] = {
+    {"file", "create", "Upload a local file; if it is there already, change its replicas",
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_LOCAL_PATH),
+     CMD_BIT (CMD_REPLICA) | CMD_BIT (CMD_LOCK_TTL), run_create},
+    {"file", "delete", "Delete a file", CMD_BIT (CMD_REMOTE_PATH), 0, run_delete},
+    {"file", "info", "Show a file and its blocks", CMD_BIT (CMD_REMOTE_PATH),
+     CMD_BIT (CMD_JSON), run_info},
+    {"file", "move", "Move a file into another directory",
+     CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, run_move},
+    {"file", "rename", "Give a file another name",
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, run_rename},
+    {"file", "update", "Change how many copies of a file are wanted",
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_REPLICA), 0, run_update},
+    {"file", "download", "Download a file",
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_LOCAL_PATH), CMD_BIT (CMD_FORCE), run_download},
+    {0},
+};
