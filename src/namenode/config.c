@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The option table of litename.  The first eight keys are those of the original, in its order and
+ * with its comments; the others are ours.  What one key may be is in its row; what keys mean to each
+ * other is in namenode_config_check.
+ */
+#include "namenode/config.h"
+
+#include "base/err.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+
+#define AT(member) offsetof (struct namenode_config, member)
+#define KIB ((int64_t) 1 << 10)
+#define MIB ((int64_t) 1 << 20)
+#define GIB ((int64_t) 1 << 30)
+
+/* Address space, not memory; on a 32-bit machine that is short. */
+#if SIZE_MAX > UINT32_MAX
+#define MAP_SIZE_DEFAULT "68719476736"
+#define MAP_SIZE_MAX (16384 * GIB)
+#else
+#define MAP_SIZE_DEFAULT "1073741824"
+#define MAP_SIZE_MAX (2 * GIB - MIB)
+#endif
+
+/* The aliases are NULL throughout: the original knew each of its keys by one name. */
+const struct option_row namenode_options[] = {
+    {"log_level", NULL, OPTION_LEVEL, AT (log_level), "NOSET", 0, 0, true,
+     "NOSET, DEBUG, INFO, WARNING, ERROR, CRITICAL", NULL, false},
+    {"log_path", NULL, OPTION_PATH, AT (log_path), "logs", 0, 0, false,
+     "log file directory, can auto generate by litename", NULL, false},
+    {"http_host", NULL, OPTION_STRING, AT (http_host), "0.0.0.0", 0, 0, false,
+     "name node's http host", NULL, false},
+    {"http_port", NULL, OPTION_INT, AT (http_port), "9000", 1, 65535, false,
+     "name node's http port", NULL, false},
+    {"tcp_host", NULL, OPTION_STRING, AT (tcp_host), "0.0.0.0", 0, 0, false,
+     "name node's tcp host", NULL, false},
+    {"tcp_port", NULL, OPTION_INT, AT (tcp_port), "-1", -1, 65535, false,
+     "name node's tcp port; -1: http_port + 10000, 0: choose a free one and keep it",
+     "1 to 65535, 0 to choose one, -1 for http_port + 10000", false},
+    {"block_size", NULL, OPTION_SIZE, AT (block_size), "67108864", 64 * KIB, 4 * GIB, false,
+     "file block size", "64 KiB to 4 GiB in steps of 64 KiB", false},
+    {"data_path", NULL, OPTION_PATH, AT (data_path), "data", 0, 0, false,
+     "name node data store directory, can auto generate by litename", NULL, false},
+    {"allow", NULL, OPTION_LIST, AT (allow), NULL, 0, 0, false,
+     "networks that may connect besides this machine, as in [192.168.1.0/24, fd00::/8]",
+     "addresses and networks, as in [192.168.1.0/24, fd00::/8]", false},
+    {"sync", NULL, OPTION_BOOL, AT (sync), "true", 0, 0, false,
+     "false: faster, and a power loss may cost all metadata; for tests", NULL, false},
+    {"map_size", NULL, OPTION_SIZE, AT (map_size), MAP_SIZE_DEFAULT, 1 * MIB, MAP_SIZE_MAX,
+     false, "address space for the metadata in bytes; it grows by itself", NULL, false},
+    {"ballast_size", NULL, OPTION_SIZE, AT (ballast_size), "16777216", 0, 1 * GIB, false,
+     "a file that is given up on a full disk, so that deletes still work; 0: none", NULL,
+     false},
+    {"storage_preserve_space", NULL, OPTION_SIZE, AT (storage_preserve_space), "67108864", 0,
+     1024 * GIB, false, "with less free bytes on data_path's disk only deletes are taken", NULL,
+     false},
+    {"delete_delay", NULL, OPTION_SECONDS, AT (delete_delay), "60", 0, 86400, false,
+     "seconds for which readers may still have the blocks of a deleted file", NULL, false},
+    {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
+};
+
+static int
+derive_tcp_port (const char *path, struct namenode_config *config, litedfs_error_t *error)
+{
+    if (config->tcp_port != NAMENODE_TCP_PORT_DERIVED) {
+        if (config->tcp_port == config->http_port)
+            return err_set (error, LITEDFS_CONFIG,
+                            "%s: tcp_port: %" PRId64
+                            " is http_port already; allowed: another one",
+                            path, config->tcp_port);
+        return 0;
+    }
+    if (config->http_port + NAMENODE_TCP_PORT_OFFSET > 65535)
+        return err_set (error, LITEDFS_CONFIG,
+                        "%s: tcp_port: it is http_port + %d unless set, and that is %" PRId64
+                        "; allowed: up to 65535, set tcp_port or a lower http_port",
+                        path, NAMENODE_TCP_PORT_OFFSET,
+                        config->http_port + NAMENODE_TCP_PORT_OFFSET);
+    config->tcp_port = config->http_port + NAMENODE_TCP_PORT_OFFSET;
+    return 0;
+}
+
+int
+namenode_config_allowed (const struct namenode_config *config, struct net_list *out,
+                         litedfs_error_t *error)
+{
+    litedfs_error_t reason;
+
+    *out = (struct net_list){0};
+    net_list_add_loopback (out);
+    for (size_t i = 0; i < config->allow.count; i++)
+        if (net_list_add (out, config->allow.items[i], &reason) < 0)
+            return err_set (error, LITEDFS_CONFIG, "allow: %s", reason.text);
+    return 0;
+}
+
+int
+namenode_config_check (const char *path, struct namenode_config *config, litedfs_error_t *error)
+{
+    struct net_list allowed;
+    litedfs_error_t reason;
+
+    if (config->block_size % NAMENODE_BLOCK_UNIT != 0)
+        return err_set (error, LITEDFS_CONFIG,
+                        "%s: block_size: %" PRId64 " is not a multiple of 65536; allowed: "
+                        "64 KiB to 4 GiB in steps of 64 KiB",
+                        path, config->block_size);
+    if (namenode_config_allowed (config, &allowed, &reason) < 0)
+        return err_set (error, LITEDFS_CONFIG, "%s: %s", path, reason.text);
+    return derive_tcp_port (path, config, error);
+}

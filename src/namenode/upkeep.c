@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Upkeep comes between batches, in steps of a few hundred rows, so that a deleted tree of a million
+ * files holds up nobody.  Looking costs a snapshot, and a write transaction is begun only when there
+ * is something to write: an idle name node writes nothing.
+ */
+#include "namenode/upkeep.h"
+
+#include "base/err.h"
+#include "namenode/garbage.h"
+#include "namenode/lease.h"
+#include "namenode/retry.h"
+
+/* Rows a step, and how often it looks, milliseconds. */
+enum { LEASES_MAX = 64, FREE_ROWS = 512, DUE_ROWS = 1024, SWEEP_CLIENTS = 128 };
+enum { LOOK_MS = 200, SWEEP_MS = 60000, PAUSE_MS = 5000 };
+
+static bool
+any_node_full (const struct nodes_view *nodes)
+{
+    for (size_t i = 0; i < nodes->count; i++)
+        if (nodes->nodes[i].online && nodes->nodes[i].storage_full)
+            return true;
+    return false;
+}
+
+/* Whether garbage is due, or a node is full and there is any. */
+static bool
+look_for_garbage (struct batch_context *context)
+{
+    struct txn *txn;
+    litedfs_error_t error;
+    uint64_t due = UINT64_MAX;
+
+    if (txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
+        return false;
+    int rc = garbage_next_due (txn, &due, &error);
+    txn_abort (&txn);
+    if (rc < 0) {
+        log_error (context->log, "garbage: %s", error.text);
+        return false;
+    }
+    return due <= (uint64_t) clock_wall (context->clock) ||
+           (due != UINT64_MAX && any_node_full (context->nodes));
+}
+
+bool
+upkeep_wanted (struct upkeep *self, struct batch_context *context)
+{
+    int64_t now = clock_mono (context->clock);
+    litedfs_error_t error;
+
+    if (now < self->pause_ms)
+        return false;
+    if (now >= self->sweep_ms) {
+        self->sweep_ms = now + SWEEP_MS;
+        self->sweeping = true;
+        if (metastore_check_readers (storedir_store (context->dir), &error) < 0)
+            log_warning (context->log, "%s", error.text);
+        storedir_restore_ballast (context->dir);
+    }
+    if (!self->garbage && now >= self->look_ms) {
+        self->look_ms = now + LOOK_MS;
+        self->garbage = look_for_garbage (context);
+    }
+    return self->doomed || self->garbage || self->sweeping ||
+           lease_clock_next (context->leases) <= now;
+}
+
+static int
+end_leases (struct upkeep *self, struct batch_context *context, struct txn *txn,
+            litedfs_error_t *error)
+{
+    uint8_t tokens[LEASES_MAX][TOKEN_SIZE];
+    size_t count =
+        lease_clock_ended (context->leases, txn_frame (txn)->now_ms, tokens, LEASES_MAX);
+    int rc = 0;
+
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = lease_end (txn, tokens[i], error);
+    if (count > 0)
+        self->doomed = true;
+    return rc;
+}
+
+/* Due garbage of all nodes, then all garbage of nodes that are full. */
+static int
+order_deletes (struct upkeep *self, struct batch_context *context, struct txn *txn,
+               litedfs_error_t *error)
+{
+    size_t ordered = 0, more = 0, touched = 0;
+    int rc = garbage_due (txn, 0, (uint64_t) txn_frame (txn)->wall_ms, DUE_ROWS, &ordered,
+                          self->touched, UPKEEP_TOUCHED_MAX, &self->touched_count, error);
+
+    for (size_t i = 0; i < context->nodes->count && rc == 0; i++) {
+        const struct node *node = &context->nodes->nodes[i];
+        if (!node->online || !node->storage_full || self->touched_count == UPKEEP_TOUCHED_MAX)
+            continue;
+        rc = garbage_due (txn, node->number, UINT64_MAX, DUE_ROWS, &more,
+                          self->touched + self->touched_count,
+                          UPKEEP_TOUCHED_MAX - self->touched_count, &touched, error);
+        self->touched_count += touched;
+        ordered += more;
+    }
+    self->garbage = ordered >= DUE_ROWS;
+    return rc;
+}
+
+struct step {
+    struct upkeep *upkeep;
+    struct batch_context *context;
+};
+
+static int
+step (void *arg, struct txn *txn, litedfs_error_t *error)
+{
+    struct step *this = arg;
+    struct upkeep *self = this->upkeep;
+    size_t count = 0;
+
+    self->touched_count = 0;
+    int rc = end_leases (self, this->context, txn, error);
+    if (rc == 0 && self->doomed) {
+        rc = garbage_free_slice (txn, FREE_ROWS, this->context->settings->delete_delay_ms,
+                                 &count, error);
+        self->doomed = rc == 0 && count >= FREE_ROWS;
+    }
+    if (rc == 0)
+        rc = order_deletes (self, this->context, txn, error);
+    if (rc == 0 && self->sweeping) {
+        rc = retry_sweep (txn, &self->sweep_cursor, SWEEP_CLIENTS, &count, error);
+        self->sweeping = rc == 0 && self->sweep_cursor.size > 0;
+    }
+    return rc;
+}
+
+int
+upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t *error)
+{
+    struct step work = {self, context};
+    bool doomed = self->doomed, sweeping = self->sweeping;
+    int rc = batch_work (context, step, &work, error);
+
+    if (rc < 0) {
+        self->pause_ms = clock_mono (context->clock) + PAUSE_MS;
+        self->doomed = doomed;
+        self->sweeping = sweeping;
+        self->touched_count = 0;
+        buf_clear (&self->sweep_cursor);
+    }
+    return rc;
+}
+
+void
+upkeep_free (struct upkeep *self)
+{
+    buf_free (&self->sweep_cursor);
+}

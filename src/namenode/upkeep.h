@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_NAMENODE_UPKEEP_H
+#define LITEDFS_NAMENODE_UPKEEP_H
+
+/*
+ * What the writer does unasked, a little at a time: leases that have ended, trees that were deleted,
+ * garbage that is due, replies that nobody will ask for again.
+ */
+
+#include "namenode/batch.h"
+
+/* The most nodes that one step names as having new orders. */
+enum { UPKEEP_TOUCHED_MAX = 256 };
+
+/* Zero-initialised but for doomed, which is true at the start. */
+struct upkeep {
+    bool doomed;             // something may be doomed
+    bool garbage;            // something may be due
+    bool sweeping;           // replies are being swept
+    int64_t pause_ms;        // monotonic: no step before it, because one failed
+    int64_t look_ms;         // monotonic: when to look for garbage next
+    int64_t sweep_ms;        // monotonic: when to sweep replies and readers next
+    struct buf sweep_cursor; // where the sweep is
+    size_t touched_count;    // nodes that have new orders after the last step
+    uint32_t touched[UPKEEP_TOUCHED_MAX];
+};
+
+/* Whether a step would have something to do now.  Reads a snapshot now and then. */
+bool upkeep_wanted (struct upkeep *self, struct batch_context *context);
+
+/* Do some of it in a transaction of its own.  Errors as batch_work; after one it pauses. */
+int upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t *error);
+
+void upkeep_free (struct upkeep *self);
+
+#endif

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The writer actor: the way in and out of it, and its loop.
+ *
+ * Two inproc pairs carry frames by value: a job is a struct and the request's own frame, a result is
+ * a struct and the reply's frame.  The only pointers that travel are views of the nodes, which are
+ * counted and never change.  Both queues are longer than what writer_submit admits, so neither side
+ * ever waits for the other; a result that cannot be sent is one that nobody will read any more.
+ */
+#include "namenode/writer.h"
+
+#include "base/err.h"
+#include "rpc/socket.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Messages in each of the two queues. */
+enum { QUEUE_MAX = 2 * WRITER_REQUESTS_MAX };
+
+/* How long the writer sleeps at most, milliseconds: leases and garbage are looked at then. */
+enum { TICK_MS = 200 };
+
+enum job_kind { JOB_REQUEST, JOB_NODES };
+
+/* The first frame of a job. */
+struct job_header {
+    enum job_kind kind;
+    struct route route;
+    struct op_sender sender;
+    uint64_t token;
+    struct nodes_view *nodes; // JOB_NODES: one reference goes with it
+};
+
+/* The namenode actor's end. */
+struct writer {
+    struct writer_options options;
+    struct actor *actor;
+    void *jobs;    // PUSH
+    void *results; // PULL
+    char jobs_endpoint[64];
+    char results_endpoint[64];
+    struct nodes_view *first_nodes; // until the actor has taken it
+    size_t waiting;                 // requests handed over and not answered
+    size_t waiting_bytes;
+};
+
+/* The actor's end. */
+struct body {
+    struct actor_pipe *pipe;
+    void *jobs;    // PULL
+    void *results; // PUSH
+    struct batch_context context;
+    struct nodes_view *nodes;
+    struct upkeep *upkeep;
+    struct job *batch;
+    size_t batch_count;
+};
+
+/* ---- the actor: jobs in ------------------------------------------------------------------------- */
+
+static void
+job_clear (struct job *job)
+{
+    message_destroy (&job->message);
+    zmq_msg_close (&job->frame);
+    buf_free (&job->reply);
+}
+
+/* The rest of a job that was received: its request becomes one of the batch. */
+static void
+take_request (struct body *self, const struct job_header *header)
+{
+    struct job *job = &self->batch[self->batch_count];
+    litedfs_error_t error;
+    uint64_t id;
+
+    memset (job, 0, sizeof *job);
+    job->route = header->route;
+    job->sender = header->sender;
+    job->token = header->token;
+    zmq_msg_init (&job->frame);
+    if (zmq_msg_recv (&job->frame, self->jobs, ZMQ_DONTWAIT) < 0)
+        return;
+    struct slice frame = slice_of (zmq_msg_data (&job->frame), zmq_msg_size (&job->frame));
+    if (message_parse_request (frame, &job->message, &id, &error) < 0) {
+        log_error (self->context.log, "a request that the router took cannot be read: %s",
+                   error.text);
+        job_clear (job);
+        return;
+    }
+    self->batch_count++;
+}
+
+static bool
+receive_header (void *socket, struct job_header *out)
+{
+    zmq_msg_t frame;
+
+    zmq_msg_init (&frame);
+    bool got = zmq_msg_recv (&frame, socket, ZMQ_DONTWAIT) == (int) sizeof *out;
+    if (got)
+        memcpy (out, zmq_msg_data (&frame), sizeof *out);
+    zmq_msg_close (&frame);
+    return got;
+}
+
+static void
+collect (struct body *self)
+{
+    struct job_header header;
+
+    while (self->batch_count < WRITER_BATCH_MAX && receive_header (self->jobs, &header)) {
+        if (header.kind == JOB_REQUEST) {
+            take_request (self, &header);
+            continue;
+        }
+        nodes_view_release (&self->nodes);
+        self->nodes = header.nodes;
+        self->context.nodes = header.nodes;
+    }
+}
+
+/* ---- the actor: results out ----------------------------------------------------------------------- */
+
+static void
+send_result (struct body *self, const struct writer_result *result, const struct buf *reply)
+{
+    zmq_msg_t frame;
+
+    if (zmq_msg_init_size (&frame, reply ? reply->size : 0) < 0) {
+        log_error (self->context.log, "a reply is lost: out of memory");
+        return;
+    }
+    if (reply && reply->size > 0)
+        memcpy (zmq_msg_data (&frame), reply->data, reply->size);
+    if (zmq_send (self->results, result, sizeof *result, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
+        zmq_msg_send (&frame, self->results, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close (&frame);
+}
+
+static void
+tell_orders (struct body *self, uint32_t node)
+{
+    const struct writer_result result = {.event = WRITER_ORDERS, .node = node};
+
+    send_result (self, &result, NULL);
+}
+
+static void
+answer (struct body *self, struct job *job)
+{
+    const struct writer_result result = {
+        .event = WRITER_REPLY,
+        .route = job->route,
+        .id = job->message->envelope.id,
+        .number = job->message->type->number,
+        .token = job->token,
+        .frame_size = zmq_msg_size (&job->frame),
+        .ok = job->ok,
+        .effects = job->effects,
+    };
+
+    if (job->effects.note[0])
+        log_warning (self->context.log, "%s", job->effects.note);
+    send_result (self, &result, &job->reply);
+    if (job->effects.orders_for)
+        tell_orders (self, job->effects.orders_for);
+}
+
+/* ---- the actor's loop ------------------------------------------------------------------------------- */
+
+/* 0, or the disk has failed and the actor must end. */
+static int
+run_batch (struct body *self)
+{
+    litedfs_error_t error;
+    int rc = 0;
+
+    if (self->batch_count == 0)
+        return 0;
+    rc = batch_run (&self->context, self->batch, self->batch_count, &error);
+    if (rc < 0)
+        log_critical (self->context.log, "the store cannot be written, the name node ends: %s",
+                      error.text);
+    for (size_t i = 0; i < self->batch_count; i++) {
+        if (rc == 0)
+            answer (self, &self->batch[i]);
+        job_clear (&self->batch[i]);
+    }
+    self->batch_count = 0;
+    self->upkeep->doomed = true;
+    return rc;
+}
+
+static int
+keep_house (struct body *self)
+{
+    litedfs_error_t error;
+
+    if (!upkeep_wanted (self->upkeep, &self->context))
+        return 0;
+    int rc = upkeep_step (self->upkeep, &self->context, &error);
+    if (rc == LITEDFS_IO)
+        log_critical (self->context.log, "the store cannot be written, the name node ends: %s",
+                      error.text);
+    else if (rc < 0)
+        log_error (self->context.log, "upkeep waits a while: %s", error.text);
+    for (size_t i = 0; i < self->upkeep->touched_count; i++)
+        tell_orders (self, self->upkeep->touched[i]);
+    return rc == LITEDFS_IO ? rc : 0;
+}
+
+static void
+loop (struct body *self)
+{
+    while (!actor_stopping (self->pipe)) {
+        zmq_pollitem_t items[] = {
+            {actor_pipe_socket (self->pipe), 0, ZMQ_POLLIN, 0},
+            {self->jobs, 0, ZMQ_POLLIN, 0},
+        };
+        zmq_poll (items, 2, upkeep_wanted (self->upkeep, &self->context) ? 0 : TICK_MS);
+        while (actor_recv_command (self->pipe))
+            ;
+        collect (self);
+        if (run_batch (self) < 0 || keep_house (self) < 0)
+            return;
+    }
+}
+
+static int
+load_leases (struct body *self, litedfs_error_t *error)
+{
+    struct txn *txn;
+
+    if (!(self->context.leases = lease_clock_new ()))
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    int rc = txn_begin_read (storedir_store (self->context.dir), &txn, error);
+    if (rc < 0)
+        return rc;
+    rc = lease_clock_load (self->context.leases, txn, clock_mono (self->context.clock), error);
+    txn_abort (&txn);
+    return rc;
+}
+
+static int
+set_up (struct body *self, const struct writer *parent, litedfs_error_t *error)
+{
+    const struct socket_options longer = {.send_hwm = QUEUE_MAX};
+
+    self->batch = calloc (WRITER_BATCH_MAX, sizeof *self->batch);
+    self->upkeep = calloc (1, sizeof *self->upkeep);
+    if (!self->batch || !self->upkeep)
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    self->upkeep->doomed = true;
+    if (!(self->jobs = socket_new (SOCKET_INPROC_PULL, NULL, error)) ||
+        !(self->results = socket_new (SOCKET_INPROC_PUSH, &longer, error)))
+        return error->number;
+    if (socket_connect_endpoint (self->jobs, parent->jobs_endpoint, error) < 0 ||
+        socket_connect_endpoint (self->results, parent->results_endpoint, error) < 0)
+        return error->number;
+    return load_leases (self, error);
+}
+
+static void
+tear_down (struct body *self)
+{
+    // Views that are still on their way have an owner only here.
+    do {
+        for (size_t i = 0; i < self->batch_count; i++)
+            job_clear (&self->batch[i]);
+        self->batch_count = 0;
+        if (self->jobs && self->batch)
+            collect (self);
+    } while (self->batch_count > 0);
+    socket_close (&self->jobs);
+    socket_close (&self->results);
+    nodes_view_release (&self->nodes);
+    lease_clock_destroy (&self->context.leases);
+    if (self->upkeep)
+        upkeep_free (self->upkeep);
+    free (self->upkeep);
+    free (self->batch);
+}
+
+static void
+run (struct actor_pipe *pipe, void *args)
+{
+    struct writer *parent = args;
+    struct body self = {
+        .pipe = pipe,
+        .nodes = parent->first_nodes,
+        .context =
+            {
+                .dir = parent->options.dir,
+                .settings = parent->options.settings,
+                .clock = parent->options.clock,
+                .log = parent->options.log,
+                .nodes = parent->first_nodes,
+            },
+    };
+    litedfs_error_t error;
+
+    parent->first_nodes = NULL;
+    if (set_up (&self, parent, &error) < 0)
+        actor_failed (pipe, &error);
+    else {
+        actor_ready (pipe);
+        loop (&self);
+    }
+    tear_down (&self);
+}
+
+/* ---- the namenode actor's end --------------------------------------------------------------------- */
+
+static int
+make_sockets (struct writer *self, litedfs_error_t *error)
+{
+    const struct socket_options longer = {.send_hwm = QUEUE_MAX};
+    char name[UUID_TEXT_SIZE];
+    struct uuid own;
+
+    if (uuid_random (&own, error) < 0)
+        return error->number;
+    uuid_print (&own, name);
+    snprintf (self->jobs_endpoint, sizeof self->jobs_endpoint, "inproc://jobs-%s", name);
+    snprintf (self->results_endpoint, sizeof self->results_endpoint, "inproc://results-%s",
+              name);
+    if (!(self->jobs = socket_new (SOCKET_INPROC_PUSH, &longer, error)) ||
+        !(self->results = socket_new (SOCKET_INPROC_PULL, NULL, error)))
+        return error->number;
+    if (socket_bind_endpoint (self->jobs, self->jobs_endpoint, error) < 0 ||
+        socket_bind_endpoint (self->results, self->results_endpoint, error) < 0)
+        return error->number;
+    return 0;
+}
+
+int
+writer_start (struct writer **out, const struct writer_options *options,
+              struct nodes_view *nodes, litedfs_error_t *error)
+{
+    struct writer *self = calloc (1, sizeof *self);
+
+    if (!self)
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    self->options = *options;
+    int rc = make_sockets (self, error);
+    if (rc == 0) {
+        self->first_nodes = nodes_view_keep (nodes);
+        rc = actor_start (&self->actor, "writer", run, self, error);
+    }
+    if (rc < 0)
+        writer_stop (&self);
+    else
+        *out = self;
+    return rc;
+}
+
+void
+writer_stop (struct writer **self)
+{
+    if (!*self)
+        return;
+    actor_stop (&(*self)->actor);
+    socket_close (&(*self)->jobs);
+    socket_close (&(*self)->results);
+    nodes_view_release (&(*self)->first_nodes);
+    free (*self);
+    *self = NULL;
+}
+
+int
+writer_submit (struct writer *self, struct request *request, const struct op_sender *sender,
+               uint64_t token, litedfs_error_t *error)
+{
+    const struct job_header header = {
+        .kind = JOB_REQUEST, .route = request->route, .sender = *sender, .token = token};
+    size_t size = zmq_msg_size (&request->header);
+
+    if (self->waiting >= WRITER_REQUESTS_MAX || self->waiting_bytes + size > WRITER_BYTES_MAX)
+        return err_set (error, LITEDFS_BUSY, "%zu requests wait for the disk; try again",
+                        self->waiting);
+    if (zmq_send (self->jobs, &header, sizeof header, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
+        return err_set (error, LITEDFS_BUSY, "the writer takes nothing now: %s",
+                        zmq_strerror (errno));
+    if (zmq_msg_send (&request->header, self->jobs, ZMQ_DONTWAIT) < 0)
+        return err_set (error, LITEDFS_FAILED, "the writer takes nothing now: %s",
+                        zmq_strerror (errno));
+    self->waiting++;
+    self->waiting_bytes += size;
+    return 0;
+}
+
+void
+writer_update_nodes (struct writer *self, struct nodes_view *nodes)
+{
+    const struct job_header header = {.kind = JOB_NODES, .nodes = nodes_view_keep (nodes)};
+
+    if (zmq_send (self->jobs, &header, sizeof header, ZMQ_DONTWAIT) < 0)
+        nodes_view_release (&nodes);
+}
+
+int
+writer_next (struct writer *self, struct writer_result *out, zmq_msg_t *frame)
+{
+    zmq_msg_t header;
+
+    zmq_msg_init (&header);
+    bool got = zmq_msg_recv (&header, self->results, ZMQ_DONTWAIT) == (int) sizeof *out;
+    if (got)
+        memcpy (out, zmq_msg_data (&header), sizeof *out);
+    zmq_msg_close (&header);
+    if (!got)
+        return 0;
+    zmq_msg_init (frame);
+    zmq_msg_recv (frame, self->results, ZMQ_DONTWAIT);
+    if (out->event == WRITER_REPLY) {
+        self->waiting--;
+        self->waiting_bytes -= out->frame_size;
+    }
+    return 1;
+}
+
+void *
+writer_socket (struct writer *self)
+{
+    return self->results;
+}
+
+void *
+writer_end_socket (struct writer *self)
+{
+    return zsock_resolve (actor_socket (self->actor));
+}
+
+bool
+writer_ended (const struct writer *self)
+{
+    return actor_ended (self->actor);
+}

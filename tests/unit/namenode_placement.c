@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * namenode/placement: blocks of a file go round, full and silent nodes get none, and who is refused
+ * learns why.
+ */
+#include "namenode/placement.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "unit.h"
+
+#define GIB ((uint64_t) 1 << 30)
+#define MIB ((uint64_t) 1 << 20)
+
+static struct nodes_view *view;
+static litedfs_error_t error;
+
+/* Nodes 1 to count, online, 10 GiB free. */
+static void
+make_view (size_t count)
+{
+    free (view);
+    view = calloc (1, sizeof *view + count * sizeof view->nodes[0]);
+    ck_assert_ptr_nonnull (view);
+    view->count = count;
+    for (size_t i = 0; i < count; i++) {
+        view->nodes[i].number = (uint32_t) i + 1;
+        view->nodes[i].online = true;
+        view->nodes[i].storage_total = 20 * GIB;
+        view->nodes[i].storage_free = 10 * GIB;
+        snprintf (view->nodes[i].host, sizeof view->nodes[i].host, "10.0.0.%zu", i + 1);
+    }
+}
+
+static void
+teardown (void)
+{
+    free (view);
+    view = NULL;
+}
+
+static uint32_t
+choose (uint64_t seed, uint64_t index)
+{
+    struct placement_question question = {.seed = seed, .index = index, .size = 16 * MIB};
+    uint32_t node = 0;
+
+    ck_assert_int_eq (placement_choose (view, &question, &node, &error), 0);
+    return node;
+}
+
+START_TEST (seven_blocks_over_three_nodes_are_three_two_and_two)
+{
+    make_view (3);
+    for (uint64_t seed = 0; seed < 500; seed++) {
+        unsigned got[4] = {0}, threes = 0;
+        for (uint64_t index = 0; index < 7; index++)
+            got[choose (seed, index)]++;
+        for (int i = 1; i <= 3; i++) {
+            ck_assert_uint_ge (got[i], 2);
+            threes += got[i] == 3;
+        }
+        ck_assert_uint_eq (threes, 1);
+    }
+}
+END_TEST
+
+START_TEST (a_long_file_spreads_evenly)
+{
+    unsigned got[8] = {0};
+
+    make_view (7);
+    for (uint64_t index = 0; index < 7000; index++)
+        got[choose (42, index)]++;
+    for (int i = 1; i <= 7; i++)
+        ck_assert_uint_eq (got[i], 1000);
+}
+END_TEST
+
+START_TEST (files_of_one_block_spread_evenly)
+{
+    unsigned got[5] = {0};
+
+    make_view (4);
+    for (uint64_t seed = 0; seed < 8000; seed++)
+        got[choose (seed * 977, 0)]++;
+    for (int i = 1; i <= 4; i++) {
+        ck_assert_uint_gt (got[i], 1800);
+        ck_assert_uint_lt (got[i], 2200);
+    }
+}
+END_TEST
+
+START_TEST (a_node_with_less_room_gets_less)
+{
+    unsigned whole[4] = {0}, single[4] = {0};
+
+    make_view (3);
+    view->nodes[0].storage_free = 10 * GIB;
+    view->nodes[1].storage_free = 4 * GIB;
+    view->nodes[2].storage_free = 1 * GIB;
+    for (uint64_t index = 0; index < 5200; index++)
+        whole[choose (7, index)]++;
+    ck_assert_uint_eq (whole[1], 2 * whole[2]);
+    ck_assert_uint_eq (whole[1], 8 * whole[3]);
+    for (uint64_t seed = 0; seed < 8000; seed++)
+        single[choose (seed, 0)]++;
+    ck_assert_uint_gt (single[1], single[2] * 3 / 2);
+    ck_assert_uint_gt (single[2], single[3] * 2);
+    ck_assert_uint_gt (single[3], 100);
+}
+END_TEST
+
+START_TEST (the_same_question_has_the_same_answer)
+{
+    make_view (5);
+    for (uint64_t index = 0; index < 50; index++)
+        ck_assert_uint_eq (choose (3, index), choose (3, index));
+}
+END_TEST
+
+START_TEST (an_index_near_its_end_is_fine)
+{
+    make_view (3);
+    ck_assert_uint_ne (choose (3, UINT64_MAX), 0);
+}
+END_TEST
+
+static uint64_t
+reserve_all_of_2 (void *arg, uint32_t node)
+{
+    (void) arg;
+    return node == 2 ? 10 * GIB - MIB : 0;
+}
+
+START_TEST (offline_full_suspected_and_promised_nodes_get_none)
+{
+    uint32_t suspects[] = {3}, node;
+    struct placement_question question = {.size = 16 * MIB,
+                                          .suspects = suspects,
+                                          .suspects_count = 1,
+                                          .reserved = reserve_all_of_2};
+
+    make_view (6);
+    view->nodes[0].online = false;
+    view->nodes[3].storage_full = true;
+    view->nodes[4].storage_free = 16 * MIB - 1;
+    for (question.index = 0; question.index < 100; question.index++) {
+        ck_assert_int_eq (placement_choose (view, &question, &node, &error), 0);
+        ck_assert_uint_eq (node, 6);
+    }
+}
+END_TEST
+
+START_TEST (a_refusal_names_every_node_with_its_reason)
+{
+    uint32_t suspects[] = {3}, node = 77;
+    struct placement_question question = {.size = 16 * MIB,
+                                          .suspects = suspects,
+                                          .suspects_count = 1,
+                                          .reserved = reserve_all_of_2};
+
+    make_view (4);
+    view->nodes[0].online = false;
+    view->nodes[0].changed_wall_ms = 1700000000000;
+    view->nodes[3].online = false;
+    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_NO_NODE);
+    ck_assert_uint_eq (node, 77);
+    ck_assert_int_eq (strncmp (error.text,
+                               "no data node can take this block: node 1 (10.0.0.1): "
+                               "offline since 2023-11-1",
+                               76),
+                      0);
+    ck_assert_ptr_nonnull (strstr (error.text,
+                                   "node 2 (10.0.0.2): full: 10737418240 bytes free of "
+                                   "21474836480, 10736369664 of them promised"));
+    ck_assert_ptr_nonnull (strstr (error.text, "node 3 (10.0.0.3): this upload could not"));
+    ck_assert_ptr_nonnull (strstr (error.text, "node 4 (10.0.0.4): offline, not seen since"));
+}
+END_TEST
+
+START_TEST (a_refusal_with_many_nodes_says_how_many_more)
+{
+    struct placement_question question = {.size = 16 * MIB};
+    uint32_t node;
+    unsigned more = 0, named = 0;
+
+    make_view (200);
+    for (size_t i = 0; i < view->count; i++)
+        view->nodes[i].online = false;
+    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_NO_NODE);
+    const char *tail = strstr (error.text, "; and ");
+    ck_assert_ptr_nonnull (tail);
+    ck_assert_int_eq (sscanf (tail, "; and %u more", &more), 1);
+    for (const char *at = error.text; (at = strstr (at, "node ")); at++)
+        named += at[5] >= '0' && at[5] <= '9';
+    ck_assert_uint_eq (named + more, 200);
+}
+END_TEST
+
+START_TEST (without_any_node_it_says_what_to_start)
+{
+    struct placement_question question = {.size = 16 * MIB};
+    uint32_t node;
+
+    make_view (0);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_NO_NODE);
+    ck_assert_ptr_nonnull (strstr (error.text, "litedata"));
+    ck_assert_int_eq (placement_choose (view, &question, &node, NULL), LITEDFS_NO_NODE);
+}
+END_TEST
+
+UNIT_MAIN_FIXTURE ("namenode_placement", NULL, teardown,
+                   seven_blocks_over_three_nodes_are_three_two_and_two,
+                   a_long_file_spreads_evenly, files_of_one_block_spread_evenly,
+                   a_node_with_less_room_gets_less, the_same_question_has_the_same_answer,
+                   an_index_near_its_end_is_fine,
+                   offline_full_suspected_and_promised_nodes_get_none,
+                   a_refusal_names_every_node_with_its_reason,
+                   a_refusal_with_many_nodes_says_how_many_more,
+                   without_any_node_it_says_what_to_start)
