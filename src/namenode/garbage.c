@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Freeing what was deleted, a bounded number of rows a call.
+ *
+ * A doomed directory gives its children: a directory below becomes a doomed row of its own, a file loses
+ * entry and inode and its blocks are freed as far as the call's rows reach, the rest under a doomed row.
+ * So a tree is taken apart from the top, and what is left of it after a crash is exactly what the rows
+ * say.  Garbage waits for its time, then becomes an order; an order waits for the node.
+ */
+#include "namenode/garbage.h"
+
+#include "namenode/blocks.h"
+#include "namenode/held.h"
+
+/* What is left of a call. */
+struct slice_work {
+    size_t left;  // rows
+    uint64_t due; // of the garbage
+};
+
+/* Free the blocks of an inode; *done if none is left. */
+static int
+free_blocks (struct txn *txn, uint64_t inode, struct slice_work *work, bool *done,
+             litedfs_error_t *error)
+{
+    struct blocks_walk walk;
+    struct block_row row;
+
+    *done = false;
+    int rc = blocks_open (&walk, txn, inode, 0, error);
+    while (rc == 0) {
+        rc = blocks_next (&walk, &row, error);
+        if (rc == LITEDFS_NOT_FOUND)
+            *done = true;
+        if (rc < 0 || work->left == 0)
+            break;
+        work->left--;
+        rc = blocks_free (txn, &row, work->due, error);
+    }
+    blocks_close (&walk);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+/* Take one entry out of a doomed directory. */
+static int
+free_child (struct txn *txn, const struct dirent_row *entry, struct slice_work *work,
+            litedfs_error_t *error)
+{
+    struct doomed_row doomed = {.inode = entry->inode, .kind = entry->kind};
+    bool done = false;
+
+    work->left--;
+    int rc = dirent_row_del (txn, entry->parent, entry->kind,
+                             slice_of (entry->name, entry->name_size), error);
+    if (rc == 0 && entry->kind == KIND_FILE) {
+        rc = inode_row_del (txn, entry->inode, error);
+        if (rc == 0 || rc == LITEDFS_NOT_FOUND)
+            rc = free_blocks (txn, entry->inode, work, &done, error);
+    }
+    return rc == 0 && !done ? doomed_row_put (txn, &doomed, error) : rc;
+}
+
+/* Take the entries of a doomed directory; *done if none is left, and then its inode is gone. */
+static int
+free_directory (struct txn *txn, uint64_t inode, struct slice_work *work, bool *done,
+                litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct dirent_row entry;
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    uint8_t prefix[8];
+
+    *done = false;
+    int rc = cursor_open (&cursor, txn, TABLE_DIRENT, key_be64 (prefix, inode), none, error);
+    while (rc == 0) {
+        rc = cursor_next (&cursor, &key, &value, error);
+        if (rc == LITEDFS_NOT_FOUND)
+            *done = true;
+        if (rc < 0 || work->left == 0)
+            break;
+        rc = dirent_row_decode (key, value, &entry, error);
+        if (rc == 0)
+            rc = free_child (txn, &entry, work, error);
+    }
+    cursor_close (&cursor);
+    if (*done)
+        rc = inode_row_del (txn, inode, error);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+/* Any doomed inode; LITEDFS_NOT_FOUND. */
+static int
+first_doomed (struct txn *txn, struct doomed_row *out, litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+
+    int rc = cursor_open (&cursor, txn, TABLE_DOOMED, none, none, error);
+    if (rc == 0)
+        rc = cursor_next (&cursor, &key, &value, error);
+    if (rc == 0)
+        rc = doomed_row_decode (key, value, out, error);
+    cursor_close (&cursor);
+    return rc;
+}
+
+int
+garbage_free_slice (struct txn *txn, size_t max, uint64_t delay_ms, size_t *freed,
+                    litedfs_error_t *error)
+{
+    struct slice_work work = {.left = max,
+                              .due = (uint64_t) txn_frame (txn)->wall_ms + delay_ms};
+    struct doomed_row row;
+    bool done = true;
+    int rc = 0;
+
+    while (work.left > 0 && (rc = first_doomed (txn, &row, error)) == 0) {
+        if (row.kind == KIND_DIRECTORY)
+            rc = free_directory (txn, row.inode, &work, &done, error);
+        else
+            rc = free_blocks (txn, row.inode, &work, &done, error);
+        if (rc == 0 && done) {
+            rc = doomed_row_del (txn, row.inode, error);
+            work.left -= work.left > 0;
+        }
+        if (rc < 0)
+            return rc;
+    }
+    *freed = max - work.left;
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+int
+garbage_any_doomed (struct txn *txn, bool *out, litedfs_error_t *error)
+{
+    struct doomed_row row;
+
+    int rc = first_doomed (txn, &row, error);
+    *out = rc == 0;
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+/* ---- orders -------------------------------------------------------------------------------------- */
+
+int
+orders_write (struct txn *txn, struct node_row *node, uint64_t block, litedfs_error_t *error)
+{
+    struct order_row order = {
+        .node = node->number, .number = node->order + 1, .kind = ORDER_DELETE, .block = block};
+
+    int rc = order_row_put (txn, &order, error);
+    if (rc == 0)
+        node->order++;
+    return rc;
+}
+
+int
+orders_delete (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+{
+    struct node_row row;
+
+    int rc = node_row_get (txn, node, &row, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        return err_set (error, rc, "node[%u]: no node has this number", node);
+    if (rc == 0)
+        rc = orders_write (txn, &row, block, error);
+    return rc == 0 ? node_row_put (txn, &row, error) : rc;
+}
+
+/* Open a walk over a node's orders from a number on. */
+static int
+open_orders (struct cursor *cursor, struct txn *txn, uint32_t node, uint64_t first,
+             litedfs_error_t *error)
+{
+    uint8_t start[12];
+
+    struct slice prefix = key_be32 (start, node);
+    key_be64 (start + 4, first);
+    return cursor_open (cursor, txn, TABLE_ORDER, prefix, slice_of (start, sizeof start),
+                        error);
+}
+
+int
+orders_after (struct txn *txn, uint32_t node, uint64_t after, struct order_row *out, size_t max,
+              size_t *count, litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct slice key;
+    struct slice value;
+
+    *count = 0;
+    if (after == UINT64_MAX)
+        return 0;
+    int rc = open_orders (&cursor, txn, node, after + 1, error);
+    while (rc == 0 && *count < max && (rc = cursor_next (&cursor, &key, &value, error)) == 0) {
+        rc = order_row_decode (key, value, &out[*count], error);
+        *count += rc == 0;
+    }
+    cursor_close (&cursor);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+int
+orders_confirm (struct txn *txn, uint32_t node, uint64_t after, size_t max, size_t *confirmed,
+                litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct order_row order;
+    struct slice key;
+    struct slice value;
+
+    *confirmed = 0;
+    int rc = open_orders (&cursor, txn, node, 0, error);
+    while (rc == 0 && *confirmed < max &&
+           (rc = cursor_next (&cursor, &key, &value, error)) == 0) {
+        rc = order_row_decode (key, value, &order, error);
+        if (rc < 0 || order.number > after)
+            break;
+        rc = order_row_del (txn, node, order.number, error);
+        if (rc == 0)
+            rc = held_unclaim (txn, node, order.block, error);
+        *confirmed += rc == 0;
+    }
+    cursor_close (&cursor);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+/* ---- garbage that is due ------------------------------------------------------------------------- */
+
+/* The first garbage of this node or, with next, of the one after it that has any.  LITEDFS_NOT_FOUND. */
+static int
+first_garbage (struct txn *txn, uint32_t node, bool next, struct garbage_row *out,
+               litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    uint8_t start[4];
+
+    if (next && node == UINT32_MAX)
+        return LITEDFS_NOT_FOUND;
+    struct slice from = key_be32 (start, next ? node + 1 : node);
+    int rc = cursor_open (&cursor, txn, TABLE_GARBAGE, next ? none : from, from, error);
+    if (rc == 0)
+        rc = cursor_next (&cursor, &key, &value, error);
+    if (rc == 0)
+        rc = garbage_row_decode (key, value, out, error);
+    cursor_close (&cursor);
+    return rc;
+}
+
+/* Turn one node's due garbage into orders; garbage of a node that is no more just goes. */
+static int
+order_node (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *ordered,
+            litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct garbage_row row;
+    struct node_row target;
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    uint8_t prefix[4];
+    size_t count = 0;
+
+    int rc = node_row_get (txn, node, &target, error);
+    bool there = rc == 0;
+    if (rc < 0 && rc != LITEDFS_NOT_FOUND)
+        return rc;
+    rc = cursor_open (&cursor, txn, TABLE_GARBAGE, key_be32 (prefix, node), none, error);
+    while (rc == 0 && count < max && (rc = cursor_next (&cursor, &key, &value, error)) == 0) {
+        rc = garbage_row_decode (key, value, &row, error);
+        if (rc < 0 || row.due > until)
+            break;
+        rc = garbage_row_del (txn, &row, error);
+        if (rc == 0 && there)
+            rc = orders_write (txn, &target, row.block, error);
+        count += rc == 0;
+    }
+    cursor_close (&cursor);
+    if (rc < 0 && rc != LITEDFS_NOT_FOUND)
+        return rc;
+    *ordered += count;
+    return there && count > 0 ? node_row_put (txn, &target, error) : 0;
+}
+
+int
+garbage_due (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *ordered,
+             uint32_t *touched, size_t touched_max, size_t *touched_count,
+             litedfs_error_t *error)
+{
+    struct garbage_row row;
+    size_t touched_now = 0;
+
+    *ordered = 0;
+    int rc = first_garbage (txn, node, node == 0, &row, error);
+    while (rc == 0 && *ordered < max && (touched_max == 0 || touched_now < touched_max)) {
+        size_t before = *ordered;
+        rc = order_node (txn, row.node, until, max - before, ordered, error);
+        if (rc == 0 && *ordered > before && touched_max > 0)
+            touched[touched_now++] = row.node;
+        if (rc < 0 || node != 0)
+            break;
+        rc = first_garbage (txn, row.node, true, &row, error);
+    }
+    if (touched_count)
+        *touched_count = touched_now;
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+int
+garbage_next_due (struct txn *txn, uint64_t *out, litedfs_error_t *error)
+{
+    struct garbage_row row;
+
+    *out = UINT64_MAX;
+    int rc = first_garbage (txn, 0, true, &row, error);
+    while (rc == 0) {
+        if (row.due < *out)
+            *out = row.due;
+        rc = first_garbage (txn, row.node, true, &row, error);
+    }
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}

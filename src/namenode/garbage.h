@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_NAMENODE_GARBAGE_H
+#define LITEDFS_NAMENODE_GARBAGE_H
+
+/*
+ * What was deleted goes away in slices: doomed inode -> garbage (node, due, block) -> numbered delete
+ * orders (node, number), which go when the node confirms them.  Every call is bounded by a number of
+ * rows, so that a large tree never makes a large batch.  Errors: those of metastore.h, and as listed.
+ */
+
+#include "namenode/records.h"
+
+/* Free doomed files and trees: at most max rows (entries and blocks; 1 or more).  Blocks become garbage
+ * due at wall + delay_ms.  *freed is how many rows; less than max (and only then) means that nothing is
+ * doomed any more. */
+int garbage_free_slice (struct txn *txn, size_t max, uint64_t delay_ms, size_t *freed,
+                        litedfs_error_t *error);
+
+/* Whether anything is doomed. */
+int garbage_any_doomed (struct txn *txn, bool *out, litedfs_error_t *error);
+
+/* Turn garbage that is due into delete orders, at most max, for one node (0: all of them).  until is a
+ * wall clock: the frame's wall_ms, or UINT64_MAX for everything (space is short).  touched (NULL, or room
+ * for touched_max) gets the nodes that have new orders. */
+int garbage_due (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *ordered,
+                 uint32_t *touched, size_t touched_max, size_t *touched_count,
+                 litedfs_error_t *error);
+
+/* When the first garbage of any node is due; UINT64_MAX if there is none. */
+int garbage_next_due (struct txn *txn, uint64_t *out, litedfs_error_t *error);
+
+/* Write one delete order and count it in node->order; the caller puts the node's row. */
+int orders_write (struct txn *txn, struct node_row *node, uint64_t block,
+                  litedfs_error_t *error);
+
+/* Write one delete order.  LITEDFS_NOT_FOUND: no such node. */
+int orders_delete (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
+
+/* The node's orders above `after`, by number; at most max. */
+int orders_after (struct txn *txn, uint32_t node, uint64_t after, struct order_row *out,
+                  size_t max, size_t *count, litedfs_error_t *error);
+
+/* The node has carried out all orders up to `after`: their rows go, at most max of them; *confirmed is
+ * how many.  Claims on blocks that it deleted go too. */
+int orders_confirm (struct txn *txn, uint32_t node, uint64_t after, size_t max,
+                    size_t *confirmed, litedfs_error_t *error);
+
+#endif
