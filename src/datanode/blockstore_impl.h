@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_DATANODE_BLOCKSTORE_IMPL_H
+#define LITEDFS_DATANODE_BLOCKSTORE_IMPL_H
+
+/*
+ * What the files of the block store share: blockstore.c (open, identity, space, index), blockstore_write.c
+ * (writing and finishing), blockstore_read.c, blockstore_orders.c (deletes, reports), blockstore_start.c
+ * (what a crash left, rebuild).
+ *
+ * Locks.  `commit` is held while the index changes and while what follows from the change and must not be
+ * overtaken is done (the renames of finished blocks).  `lock` guards identity, state and the table of
+ * writings for a few instructions, never over the disk.  commit before lock.
+ */
+
+#include "datanode/blockcache.h"
+#include "datanode/blockstore.h"
+#include "datanode/blockstore_index.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define BLOCKSTORE_BUCKETS 256 // of the table of writings, a power of two
+
+/* Room for "blocks/xx/<16 hex>" and the longest of the other names below data_path, with a NUL. */
+#define BLOCKSTORE_NAME_SIZE 64
+
+struct blockstore {
+    char *path;
+    int root;    // data_path, for the calls that end in "at"
+    int writing; // data_path/writing
+    int lock_fd;
+    bool sync;
+    uint64_t index_map;
+    uint64_t preserve;
+    int64_t tombstone_ms;
+    const struct clock *clock;
+    struct log *log;
+    struct blockstore_index *index;
+    struct blockcache *cache;
+    pthread_mutex_t commit;
+    pthread_mutex_t lock;
+    struct blockstore_identity identity;
+    struct index_state state; // as of the last commit, except seen_*, which may be ahead of it
+    struct writing *writings[BLOCKSTORE_BUCKETS];
+    _Atomic int64_t writing_bytes;
+};
+
+/* A block that is being written.  The table of writings holds it until it is finished or abandoned; who
+ * began it owns the rest. */
+struct writing {
+    struct blockstore *store;
+    struct writing *next; // in its bucket
+    uint64_t block;
+    struct uuid file;
+    uint64_t index;
+    char *path;
+    size_t path_size;
+    int fd;
+    bool sealed;          // its last bytes are there
+    litedfs_error_t lost; // number not 0: its file cannot be trusted any more, and why
+    atomic_bool buried;   // deleted by order
+    uint64_t offset;
+    uint64_t started; // write-back was started up to here
+    uint32_t *units;
+    size_t unit_room;
+};
+
+/* Names below data_path; return out. */
+char *blockstore_name (uint64_t block, char out[BLOCKSTORE_NAME_SIZE]);
+char *blockstore_writing_name (uint64_t block, char out[BLOCKSTORE_NAME_SIZE]);
+
+/* Begin to change the index: takes `commit` and begins a transaction.  blockstore_change_end commits it if
+ * rc is 0, else aborts it, publishes the state and returns rc or what the commit gave; then, after what
+ * must not be overtaken, blockstore_change_done.  If the begin fails nothing is held. */
+int blockstore_change_begin (struct blockstore *self, struct index_txn *txn,
+                             litedfs_error_t *error);
+int blockstore_change_end (struct blockstore *self, struct index_txn *txn, int rc,
+                           litedfs_error_t *error);
+void blockstore_change_done (struct blockstore *self);
+
+/* Bytes that may be written. */
+int blockstore_free (struct blockstore *self, uint64_t *out, litedfs_error_t *error);
+
+/* Tell the writings of these ids, if there are any, that they were buried; say whether a block is being
+ * written. */
+void blockstore_bury_writing (struct blockstore *self, uint64_t block);
+bool blockstore_is_writing (struct blockstore *self, uint64_t block);
+
+/* Remove the files of a block that the index does not have.  0 if they are gone. */
+int blockstore_unlink (struct blockstore *self, uint64_t block, litedfs_error_t *error);
+
+/* At the start: open or rebuild the index, and resolve what a crash left. */
+int blockstore_start (struct blockstore *self, bool fresh, litedfs_error_t *error);
+
+/* At the end: what blockstore_start of the next process would like to find. */
+void blockstore_leave (struct blockstore *self);
+
+#endif

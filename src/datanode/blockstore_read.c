@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Readers: any number of threads at a time, through the cache of open files.
+ *
+ * A block is looked up in the index first, which alone says that it is finished; what the file's trailer
+ * says must agree with the row.  The file is in blocks/xx/, or, between a commit and its rename or after a
+ * rename that failed, in writing/: so who misses it looks again while no commit is under way.  A file that
+ * is nowhere although the index has it is damage, not an unknown block.
+ */
+
+#include "datanode/blockstore_impl.h"
+
+#include "base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+int
+blockstore_stat (struct blockstore *self, uint64_t block, struct blockstore_block *out,
+                 litedfs_error_t *error)
+{
+    struct index_txn txn;
+    int rc = index_begin (self->index, false, &txn, error);
+    if (rc < 0)
+        return rc;
+    rc = index_block (&txn, block, out, error);
+    if (rc == LITEDFS_NOT_FOUND) {
+        int buried = index_buried (&txn, block, error);
+        if (buried == 0)
+            rc = err_set (error, LITEDFS_LEASE_LOST,
+                          "block[%016" PRIx64 "]: it was deleted by order", block);
+        else if (buried == LITEDFS_NOT_FOUND)
+            err_set (error, rc, "block[%016" PRIx64 "]: it is not here", block);
+        else
+            rc = buried;
+    }
+    index_abort (&txn);
+    return rc;
+}
+
+size_t
+blockstore_read_room (uint64_t offset, size_t size)
+{
+    return blockfile_read_room (offset, size);
+}
+
+/* Open the file of a block that the index has. */
+static int
+open_file (struct blockstore *self, uint64_t block, char name[BLOCKSTORE_NAME_SIZE],
+           int *out_fd, litedfs_error_t *error)
+{
+    int flags = O_RDONLY | O_CLOEXEC;
+    int fd = openat (self->root, blockstore_name (block, name), flags);
+    if (fd < 0 && errno == ENOENT) {
+        pthread_mutex_lock (&self->commit);
+        fd = openat (self->root, name, flags);
+        if (fd < 0 && errno == ENOENT) {
+            fd = openat (self->root, blockstore_writing_name (block, name), flags);
+            if (fd < 0)
+                blockstore_name (block, name); // what the error shall say
+        }
+        pthread_mutex_unlock (&self->commit);
+    }
+    if (fd < 0 && errno == ENOENT)
+        return err_set (error, LITEDFS_CORRUPT, "block[%016" PRIx64 "]: its file %s/%s is gone",
+                        block, self->path, name);
+    if (fd < 0)
+        return err_set_errno (error, LITEDFS_IO, errno, "block[%016" PRIx64 "]: %s/%s", block,
+                              self->path, name);
+    *out_fd = fd;
+    return 0;
+}
+
+static int
+check_trailer (const struct blockfile *trailer, const struct blockstore_block *row,
+               const char *name, litedfs_error_t *error)
+{
+    if (trailer->block == row->block && trailer->size == row->size && trailer->crc == row->crc)
+        return 0;
+    return err_set (error, LITEDFS_CORRUPT,
+                    "block[%016" PRIx64 "]: %s says block %016" PRIx64 ", %" PRIu64
+                    " bytes, CRC-32 %08x; the index %" PRIu64 " bytes, CRC-32 %08x",
+                    row->block, name, trailer->block, trailer->size, (unsigned) trailer->crc,
+                    row->size, (unsigned) row->crc);
+}
+
+/* Look a block up, open it and put it into the cache. */
+static int
+open_block (struct blockstore *self, uint64_t block, struct open_block **out,
+            litedfs_error_t *error)
+{
+    struct blockstore_block row;
+    struct blockfile trailer = {0};
+    char name[BLOCKSTORE_NAME_SIZE];
+    int fd = -1;
+    uint64_t generation = blockcache_generation (self->cache);
+    int rc = blockstore_stat (self, block, &row, error);
+    if (rc == LITEDFS_LEASE_LOST)
+        rc = err_set (error, LITEDFS_NOT_FOUND, "block[%016" PRIx64 "]: it was deleted", block);
+    if (rc == 0)
+        rc = open_file (self, block, name, &fd, error);
+    if (rc < 0)
+        return rc;
+
+    rc = blockfile_read_trailer (fd, name, &trailer, error);
+    if (rc < 0)
+        err_prefix (error, "block[%016" PRIx64 "]", block);
+    else
+        rc = check_trailer (&trailer, &row, name, error);
+    if (rc == 0) {
+        *out = blockcache_add (self->cache, fd, &trailer, generation);
+        if (*out)
+            return 0;
+        rc = err_set (error, LITEDFS_MEMORY, "block[%016" PRIx64 "]: out of memory", block);
+    }
+    blockfile_free (&trailer);
+    close (fd);
+    return rc;
+}
+
+/* A reader that looked the row up before a delete and opened the file after it finds none. */
+static bool
+was_deleted (struct blockstore *self, uint64_t block)
+{
+    struct blockstore_block row;
+    int rc = blockstore_stat (self, block, &row, NULL);
+    return rc == LITEDFS_NOT_FOUND || rc == LITEDFS_LEASE_LOST;
+}
+
+int
+blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
+                 void *room, struct slice *out, uint32_t *out_crc, litedfs_error_t *error)
+{
+    char name[BLOCKSTORE_NAME_SIZE];
+    struct open_block *entry = blockcache_find (self->cache, block);
+    if (!entry) {
+        int rc = open_block (self, block, &entry, error);
+        if (rc == LITEDFS_CORRUPT && was_deleted (self, block))
+            rc = err_set (error, LITEDFS_NOT_FOUND, "block[%016" PRIx64 "]: it was deleted",
+                          block);
+        if (rc < 0)
+            return rc;
+    }
+    int rc = blockfile_read (entry->fd, blockstore_name (block, name), &entry->trailer, offset,
+                             size, room, out, out_crc, error);
+    blockcache_release (self->cache, entry);
+    return rc;
+}
