@@ -283,8 +283,6 @@ take_requests (struct datanode *self)
     uint64_t session;
     size_t bytes = 0;
 
-    while (router_closed (self->router, &session))
-        serve_forget (self->serve, session);
     for (int i = 0;
          i < TURN_MESSAGES && bytes < TURN_BYTES && router_receive (self->router, &request);
          i++) {
@@ -293,6 +291,8 @@ take_requests (struct datanode *self)
         router_dispatch (self->router, rows, sizeof rows / sizeof *rows, self, PEER_CLIENT,
                          &request);
     }
+    while (router_closed (self->router, &session))
+        serve_forget (self->serve, session);
 }
 
 /* ---- the disk and the uplink ----------------------------------------------------------------------- */

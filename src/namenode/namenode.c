@@ -117,6 +117,7 @@ take_requests (struct server *self)
     int count = 0;
 
     while (count < TURN_MAX && router_receive (self->router, &request)) {
+        take_closed (self); // what ended before this request came
         uint32_t node = nodes_of_session (self->nodes, request->route.session);
         enum message_peer peer = PEER_CLIENT;
         if (node != 0) {

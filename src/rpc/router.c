@@ -52,6 +52,7 @@ struct router {
     bool given;        // the last router_receive gave a request
     struct route last; // of a message whose connection has ended; its session ends at the next
     struct buf encoded;
+    char *inproc; // bound to it, or NULL
     struct log *log;
     const struct clock *clock;
     int port;
@@ -72,7 +73,10 @@ open_sockets (struct router *self, const struct router_options *options, litedfs
     if (!self->monitor)
         return error ? error->number : LITEDFS_FAILED;
     if (options->inproc) {
-        int rc = socket_bind_endpoint (self->socket, options->inproc, error);
+        self->inproc = strdup (options->inproc);
+        if (!self->inproc)
+            return err_set (error, LITEDFS_MEMORY, "router: no memory");
+        int rc = socket_bind_endpoint (self->socket, self->inproc, error);
         if (rc < 0)
             return rc;
     }
@@ -117,11 +121,14 @@ router_destroy (struct router **self)
     int saved = errno;
 
     if (*self) {
+        if ((*self)->socket && (*self)->inproc)
+            socket_unbind_endpoint ((*self)->socket, (*self)->inproc);
         if ((*self)->socket)
             socket_monitor_close ((*self)->socket, &(*self)->monitor);
         socket_close (&(*self)->socket);
         session_table_destroy (&(*self)->sessions);
         buf_free (&(*self)->encoded);
+        free ((*self)->inproc);
         free (*self);
         *self = NULL;
     }
@@ -483,10 +490,9 @@ router_receive (struct router *self, struct request **out)
     for (int i = 0; i < ANSWERED_MAX && !request; i++) {
         end_last (self);
         struct incoming in;
-        bool received = receive (self, &in);
-        hear_monitor (self);
-        if (!received)
+        if (!receive (self, &in))
             return 0;
+        hear_monitor (self);
         request = take_in (self, &in);
         incoming_close (&in);
     }

@@ -291,6 +291,12 @@ socket_bind_endpoint (void *socket, const char *endpoint, litedfs_error_t *error
 }
 
 void
+socket_unbind_endpoint (void *socket, const char *endpoint)
+{
+    zmq_unbind (socket, endpoint);
+}
+
+void
 socket_close (void **socket)
 {
     int saved = errno;

@@ -67,6 +67,10 @@ int socket_connect (void *socket, const char *host, int port, litedfs_error_t *e
 int socket_connect_endpoint (void *socket, const char *endpoint, litedfs_error_t *error);
 int socket_bind_endpoint (void *socket, const char *endpoint, litedfs_error_t *error);
 
+/* Undo socket_bind_endpoint of an inproc name, which can be bound by another socket from then on;
+ * after socket_close alone that takes libzmq a moment. */
+void socket_unbind_endpoint (void *socket, const char *endpoint);
+
 /* Close it and set it to NULL.  What was not sent is dropped.  Takes NULL; keeps errno. */
 void socket_close (void **socket);
 

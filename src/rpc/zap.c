@@ -331,6 +331,7 @@ run (struct actor_pipe *pipe, void *args)
     }
     actor_ready (pipe);
     serve (self, pipe, socket);
+    socket_unbind_endpoint (socket, ENDPOINT);
     socket_close (&socket);
 }
 

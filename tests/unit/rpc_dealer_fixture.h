@@ -9,6 +9,10 @@
 
 #include "rpc/dealer.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "rpc_fixture.h"
 
 static struct server server;
@@ -137,6 +141,22 @@ call_info (const char *path, int64_t timeout_ms, int cancel_fd)
         ck_assert_ptr_null (reply);
     }
     return rc;
+}
+
+/* A port of ours where nobody listens; the descriptor that holds it. */
+static inline int
+dead_port (int *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl (INADDR_LOOPBACK)}};
+    int fd = socket (AF_INET, SOCK_STREAM, 0);
+    int rc = -1;
+
+    for (*port = SOCKET_PORT_FIRST; rc < 0 && *port < SOCKET_PORT_LAST; *port += rc < 0) {
+        address.sin_port = htons ((uint16_t) *port);
+        rc = bind (fd, (struct sockaddr *) &address, sizeof address);
+    }
+    ck_assert_int_eq (rc, 0);
+    return fd;
 }
 
 /* A ROUTER without manners that the dealer is connected to; its port. */

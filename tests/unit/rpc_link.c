@@ -16,13 +16,13 @@ rude_has_one (void)
 
 START_TEST (requests_wait_for_a_server_that_comes_later)
 {
-    server_start (&server, 0);
-    int port = server.port;
-    server_free (&server);
+    int port, fd = dead_port (&port);
+
     open_dealer (port, 0);
     send_info (WAIT_MS);
     dealer_process (dealer);
     ck_assert (!dealer_connected (dealer));
+    close (fd);
     server_start (&server, port);
     pump (is_idle);
     ck_assert_int_eq (answers, 1);
@@ -44,6 +44,7 @@ START_TEST (after_the_servers_death_the_same_bytes_go_to_the_next_one)
     server_start (&second, server.port);
     pump (is_idle);
     ck_assert_int_eq (answers, 1);
+    server_stop (&second);
     ck_assert_int_eq (second.created, 1);
     ck_assert (slice_equal (buf_slice (&server.headers[0]), buf_slice (&second.headers[0])));
     server_free (&server);
