@@ -77,6 +77,23 @@ START_TEST (what_is_freed_becomes_garbage_on_each_of_its_nodes)
 }
 END_TEST
 
+START_TEST (freeing_a_finished_block_leaves_what_others_reserve)
+{
+    static const uint32_t holders[] = {1};
+    struct block_row row = block_on (7, 0, 1);
+    struct block_row other = block_on (8, 1, 1);
+    struct txn *txn = begin ();
+
+    add_node (txn, 1);
+    ck_ok (blocks_allocate (txn, &row, E));
+    ck_ok (blocks_allocate (txn, &other, E));
+    ck_ok (blocks_finish (txn, &row, 60, 1, holders, 1, 0, E));
+    ck_ok (blocks_free (txn, &row, 0, E));
+    ck_assert_uint_eq (reserved (txn, 1), 100);
+    txn_abort (&txn);
+}
+END_TEST
+
 static bool
 not_two (void *arg, uint32_t node)
 {
@@ -136,5 +153,6 @@ END_TEST
 UNIT_MAIN_FIXTURE ("namenode_blocks", store_setup, store_teardown,
                    what_is_allocated_is_reserved_until_it_is_finished,
                    what_is_freed_becomes_garbage_on_each_of_its_nodes,
+                   freeing_a_finished_block_leaves_what_others_reserve,
                    the_worst_block_says_how_many_copies_a_file_has,
                    a_walk_begins_where_it_is_told_and_stays_in_its_file)

@@ -429,6 +429,13 @@ make_noise (struct txn *txn, enum metastore_table table, struct slice key, struc
 static void
 cut_key (struct txn *txn, enum metastore_table table, struct slice key, struct slice value)
 {
+    if (table == TABLE_HELD) { // a bucket that is not the block's
+        uint8_t other[14];
+        memcpy (other, key.data, sizeof other);
+        other[5] ^= 1;
+        ck_fails (LITEDFS_CORRUPT,
+                  read_table (txn, table, slice_of (other, sizeof other), value));
+    }
     if (table == TABLE_INODE || table == TABLE_OWNER || table == TABLE_DIGEST ||
         table == TABLE_LOCK)
         return;

@@ -129,10 +129,13 @@ START_TEST (a_client_has_a_bounded_number_of_replies)
     for (uint64_t id = 1; id <= RETRY_ROWS_MAX + 100; id++)
         store (txn, 'a', id, 0);
     store (txn, 'b', 1, 0);
+    for (uint64_t id = RETRY_ROWS_MAX + 1; id > 0; id--)
+        store (txn, 'c', id, 0);
+    ck_assert_str_eq (find (txn, 'c', 1, 0), "c1"); // the reply just stored stays
     ck_assert_str_eq (find (txn, 'a', 100, 0), "stale");
     ck_assert_str_eq (find (txn, 'a', 101, 0), "a101");
     commit (&txn);
-    ck_assert_uint_eq (rows_of (TABLE_REPLY), RETRY_ROWS_MAX + 3);
+    ck_assert_uint_eq (rows_of (TABLE_REPLY), RETRY_ROWS_MAX + 3 + RETRY_ROWS_MAX + 2);
 }
 END_TEST
 

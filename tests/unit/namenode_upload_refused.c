@@ -127,6 +127,23 @@ START_TEST (a_commit_that_lacks_something_is_refused_and_writes_nothing)
 }
 END_TEST
 
+START_TEST (only_the_last_block_may_be_less_than_full)
+{
+    struct client client;
+    uint32_t crc;
+
+    begin_upload (&client, "/f", WIRE_UNKNOWN, "token");
+    struct txn *txn = begin ();
+    ck_ok (allocate (txn, &client, 0, 2, NULL, 0, NULL, 0));
+    ck_ok (finish (txn, &client, 0, 50));
+    ck_ok (finish (txn, &client, 1, 100));
+    ck_fails (LITEDFS_INVALID, commit_upload (txn, &client, 150, 2, NULL, 0, &crc));
+    ck_assert_str_eq (fixture.error.text,
+                      "file[f]: block 0: it is not the last one and not full");
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (a_commit_into_a_deleted_tree_or_onto_a_taken_name_is_refused)
 {
     struct client client;
@@ -166,4 +183,5 @@ UNIT_MAIN_FIXTURE ("namenode_upload_refused", client_setup, store_teardown,
                    finished_blocks_that_are_not_as_allocated_are_refused,
                    blocks_beyond_the_end_are_not_given,
                    a_commit_that_lacks_something_is_refused_and_writes_nothing,
+                   only_the_last_block_may_be_less_than_full,
                    a_commit_into_a_deleted_tree_or_onto_a_taken_name_is_refused)
