@@ -459,6 +459,8 @@ tear_down (struct datanode *self)
     serve_destroy (&self->serve);
     pipeline_destroy (&self->pipeline);
     router_destroy (&self->router);
+    if (self->notes != NULL)
+        socket_unbind_endpoint (self->notes, self->notes_endpoint);
     socket_close (&self->notes);
     parking_free (&self->parking);
 }

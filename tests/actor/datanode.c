@@ -12,7 +12,7 @@
 #include "rpc/dealer.h"
 #include "rpc/router.h"
 #include "rpc/socket.h"
-#include "unit.h"
+#include "../unit/unit.h"
 
 #include <fcntl.h>
 #include <ftw.h>
