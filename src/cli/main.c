@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,6 +67,7 @@ main (int argc, char **argv)
     int signal_number = 0;
 
     local_keep_standard ();
+    signal (SIGPIPE, SIG_IGN);       // a closed pipe is an error that we tell
     setlocale (LC_CTYPE, "C.UTF-8"); // for the widths of characters
     int rc = cmd_parse (argc, argv, &call, &error);
     if (rc == 0 && call.text[CMD_VERSION])

@@ -55,7 +55,7 @@ use_http_address (litedfs_t *self, const char *address, int64_t timeout_ms,
 
     int rc = net_split_host_port (address, HTTP_PORT, host, &port, error);
     if (rc < 0)
-        return err_prefix (error, "address[%s]", address);
+        return rc;
     rc = endpoint_lookup (host, port, (int) timeout_ms, self->cancel_fd, &info, error);
     if (rc < 0)
         return rc;

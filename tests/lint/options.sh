@@ -69,7 +69,8 @@ command_line () { # PAGE FILE...
         [ -n "$row" ] || continue
         name=$(sed 's/.*"\(.*\)".*/\1/' <<<"$row")
         letter=$(sed -n "s/{ *'\(.\)'.*/\1/p" <<<"$row")
-        sed 's/\\//g' "$page" | grep -qE "(Fl|,) (-|Fl )$name( |\$)" || echo "--$name"
+        # grep reads all of it: with -q it would end early, and sed by a signal.
+        sed 's/\\//g' "$page" | grep -E "(Fl|,) (-|Fl )$name( |\$)" >/dev/null || echo "--$name"
         [ -z "$letter" ] || grep -qE "(Fl|,) $letter( |\$)" "$page" || echo "-$letter"
     done <<<"$found")"
 }
