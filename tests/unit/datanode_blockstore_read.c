@@ -154,10 +154,55 @@ START_TEST (several_threads_read_while_blocks_are_written_and_deleted)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("datanode_blockstore_read", store_setup, store_teardown,
-                   unknown_and_unfinished_blocks_are_not_found,
-                   an_offset_beyond_the_end_is_refused_and_a_size_beyond_it_is_cut,
-                   every_flipped_byte_of_a_block_file_is_noticed,
-                   a_file_that_is_gone_or_another_blocks_is_damage,
-                   more_blocks_than_the_cache_holds_are_read,
-                   several_threads_read_while_blocks_are_written_and_deleted)
+START_TEST (a_block_whose_rename_failed_is_read_where_it_is_and_renamed_at_the_next_start)
+{
+    char path[256];
+    snprintf (path, sizeof path, "%s/blocks/05", store_data);
+    ck_assert_int_eq (rmdir (path), 0);
+    store_put (5, 100000);
+    ck_assert (store_has_file ("writing", 5));
+    store_check (5, 100000);
+    store_reopen ();
+    ck_assert (store_has_file ("blocks", 5) && !store_has_file ("writing", 5));
+    store_check (5, 100000);
+}
+END_TEST
+
+#ifdef LITEDFS_FAULT
+
+static void *
+put_slowly (void *arg)
+{
+    (void) arg;
+    store_put (1, 1000);
+    return NULL;
+}
+
+START_TEST (a_block_is_read_between_its_commit_and_its_rename)
+{
+    pthread_t thread;
+    expect (0, fault_set ("blockstore_after_commit=delay=300", &error));
+    ck_assert_int_eq (pthread_create (&thread, NULL, put_slowly, NULL), 0);
+    struct blockstore_block row;
+    while (blockstore_stat (store, 1, &row, NULL) < 0)
+        sched_yield ();
+    ck_assert (store_has_file ("writing", 1));
+    store_check (1, 1000);
+    pthread_join (thread, NULL);
+    ck_assert (store_has_file ("blocks", 1));
+}
+END_TEST
+
+#define FAULT_CASES , a_block_is_read_between_its_commit_and_its_rename
+#else
+#define FAULT_CASES
+#endif
+
+UNIT_MAIN_FIXTURE (
+    "datanode_blockstore_read", store_setup, store_teardown,
+    unknown_and_unfinished_blocks_are_not_found,
+    an_offset_beyond_the_end_is_refused_and_a_size_beyond_it_is_cut,
+    every_flipped_byte_of_a_block_file_is_noticed,
+    a_file_that_is_gone_or_another_blocks_is_damage, more_blocks_than_the_cache_holds_are_read,
+    several_threads_read_while_blocks_are_written_and_deleted,
+    a_block_whose_rename_failed_is_read_where_it_is_and_renamed_at_the_next_start FAULT_CASES)

@@ -196,6 +196,26 @@ START_TEST (chunks_out_of_order_and_of_finished_blocks_are_told_where_it_stands)
 }
 END_TEST
 
+START_TEST (a_last_chunk_that_comes_twice_at_once_finishes_its_block_once)
+{
+    diskpool_stop (&pool);
+    expect (0, diskpool_start (&pool, store, 1, 1, NULL, &error));
+    // Something to do first, so that the others wait together.
+    submit_write (1, 0, 4 * CHUNK, false, 1);
+    submit_write (2, 0, 100, true, 2);
+    submit_write (2, 0, 100, true, 3);
+    ck_assert_uint_eq (next ().token, 1);
+    struct disk_result result = next ();
+    ck_assert (result.kind == DISK_WRITTEN && result.token == 2 && !result.error.number);
+    result = next ();
+    ck_assert (result.kind == DISK_DURABLE && result.token == 2 && !result.error.number);
+    result = next ();
+    ck_assert (result.kind == DISK_WRITTEN && result.token == 3);
+    ck_assert_int_eq (result.error.number, LITEDFS_EXISTS);
+    ck_assert_uint_eq (result.size, 100);
+}
+END_TEST
+
 START_TEST (a_block_cannot_end_before_its_end)
 {
     submit_write (1, 0, CHUNK, false, 1);
@@ -339,6 +359,7 @@ UNIT_MAIN_FIXTURE (
     "datanode_diskpool", setup, teardown, a_block_is_written_made_durable_and_read,
     many_blocks_at_once_are_all_finished,
     chunks_out_of_order_and_of_finished_blocks_are_told_where_it_stands,
+    a_last_chunk_that_comes_twice_at_once_finishes_its_block_once,
     a_block_cannot_end_before_its_end, an_abandoned_block_is_gone_and_may_be_written_again,
     orders_remove_finished_blocks_and_those_being_written,
     reads_that_fail_say_why_and_carry_nothing, jobs_out_of_bounds_are_refused_at_once,
