@@ -18,6 +18,9 @@
 // ADDRESS OBJECT OPERATION
 #define WORDS 3
 
+// Room for a path in an error's text.
+#define SHOWN_SIZE 256
+
 // The most candidates for what was meant by a word.
 #define CANDIDATES 16
 
@@ -415,13 +418,27 @@ cmd_open (struct cmd_call *call, litedfs_error_t *error)
     return error->number;
 }
 
-// What the cluster says of the same path begins like that too ("file[/a]: it exists"); once is enough.
+// The cluster often begins with the same subject, "file[/a]: " or "path[/a]: "; once is enough.
+static void
+cut_subject (const char *object, const char *shown, litedfs_error_t *error)
+{
+    const char *words[] = {object, "path"};
+    char subject[SHOWN_SIZE + 32];
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t size = (size_t) snprintf (subject, sizeof subject, "%s[%s]: ", words[i], shown);
+        if (strncmp (error->text, subject, size) == 0) {
+            memmove (error->text, error->text + size, strlen (error->text + size) + 1);
+            return;
+        }
+    }
+}
+
 void
 cmd_name_error (const struct cmd_call *call, litedfs_error_t *error)
 {
     const char *path = call->text[call->text[CMD_SOURCE] ? CMD_SOURCE : CMD_REMOTE_PATH];
-    char shown[256];
-    char subject[sizeof shown + 8];
+    char shown[SHOWN_SIZE];
 
     if (call->connecting)
         return;
@@ -430,11 +447,6 @@ cmd_name_error (const struct cmd_call *call, litedfs_error_t *error)
         return;
     }
     text_escape (path, strlen (path), shown, sizeof shown);
-    snprintf (subject, sizeof subject, "[%s]: ", shown);
-    size_t word = strspn (error->text, "abcdefghijklmnopqrstuvwxyz");
-    if (strncmp (error->text + word, subject, strlen (subject)) == 0) {
-        char *why = error->text + word + strlen (subject);
-        memmove (error->text, why, strlen (why) + 1);
-    }
+    cut_subject (call->cmd->object, shown, error);
     err_prefix (error, "%s %s[%s]", call->cmd->object, call->cmd->operation, shown);
 }

@@ -292,6 +292,10 @@ def a_line_names_its_subject_once ():
     with Cluster (nodes=1) as c:
         err = _fails (c, 3, "file", "info", "-r", "/no")
         assert err.count ("/no") == 1, err
+        # Another subject at the same path is another matter.
+        c.litedfs ("file", "create", "-r", "/f", "-l", "/dev/null")
+        err = _fails (c, 1, "file", "move", "-s", "/f", "-t", "/f", what="file move[/f]")
+        assert "directory[/f]" in err, err
 
 
 def a_name_node_that_is_away_is_told_within_five_seconds ():
