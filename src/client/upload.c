@@ -20,6 +20,7 @@
 #define SUSPECTS_MAX 64
 #define ABANDON_MS 2000 // how long giving up may take
 #define TTL_S 60
+#define BUSY_MS 200 // pause before a name node that is busy is asked again
 
 /* A block that the name node has given us and that nobody has begun to write. */
 struct allocated {
@@ -46,7 +47,9 @@ struct upload {
     uint64_t next_index;           // the first one that was never asked for
     uint64_t redo[BLOCKS_AT_ONCE]; // indices whose node has failed
     size_t redo_count;
-    bool asking; // an allocate is under way
+    bool asking;           // an allocate is under way
+    int64_t ask_after_ms;  // monotonic; not before
+    int64_t busy_since_ms; // monotonic; the name node has had no node for us since; 0: it has
 
     struct wire_finished done[DONE_MAX]; // not yet told to the name node
     uint64_t done_nodes[DONE_MAX];
@@ -113,6 +116,21 @@ fail (struct upload *self, const litedfs_error_t *error)
     }
 }
 
+/* The name node has just started and waits for its data nodes, or is busy in another way: whether it
+ * shall be asked again. */
+static bool
+wait_for_name (struct upload *self, const litedfs_error_t *failure)
+{
+    int64_t now_ms = clock_mono (self->session->clock);
+
+    if (failure->number != LITEDFS_BUSY)
+        return false;
+    if (self->busy_since_ms == 0)
+        self->busy_since_ms = now_ms;
+    self->ask_after_ms = now_ms + BUSY_MS;
+    return now_ms - self->busy_since_ms < patience_ms (self);
+}
+
 static void
 on_allocate (void *arg, struct message *message, zmq_msg_t *payload,
              const litedfs_error_t *failure)
@@ -124,12 +142,14 @@ on_allocate (void *arg, struct message *message, zmq_msg_t *payload,
 
     self->asking = false;
     if (failure) {
-        fail (self, failure);
+        if (!wait_for_name (self, failure))
+            fail (self, failure);
     } else if (message_reply_fields (message, &message_types[MESSAGE_file_allocate], &reply,
                                      &error) < 0 ||
                take_allocations (self, reply.blocks, reply.blocks_count, &error) < 0) {
         fail (self, &error);
     } else {
+        self->busy_since_ms = 0;
         // What was told need not be told again.
         size_t left = self->done_count - self->done_asked;
         memmove (self->done, self->done + self->done_asked, left * sizeof *self->done);
@@ -171,7 +191,8 @@ ask_for_blocks (struct upload *self)
     uint64_t wanted = blocks_wanted (self);
     bool redo = self->redo_count > 0 && self->allocated_count == 0;
 
-    if (self->asking || (!redo && wanted == 0 && self->done_count < DONE_MAX / 2))
+    if (self->asking || clock_mono (self->session->clock) < self->ask_after_ms ||
+        (!redo && wanted == 0 && self->done_count < DONE_MAX / 2))
         return;
     struct file_allocate_request request = {
         .file = self->file,
@@ -291,7 +312,7 @@ bytes_sent (const struct upload *self)
 static long
 sleep_ms (const struct upload *self)
 {
-    long ms = 1000; // the lease is looked after this often
+    long ms = self->busy_since_ms ? BUSY_MS : 1000; // the lease is looked after this often
     for (int i = 0; i < BLOCKS_AT_ONCE; i++) {
         long block_ms = blockwriter_timeout_ms (&self->blocks[i]);
         if (block_ms >= 0 && block_ms < ms)
@@ -365,9 +386,20 @@ take_lease (struct upload *self, litedfs_error_t *error)
     struct file_create_reply reply;
     struct dealer_reply *kept = NULL;
 
-    int rc = session_call (self->session, MESSAGE_file_create, &request, &reply, &kept, error);
-    if (rc < 0)
+    litedfs_error_t why;
+    int rc = session_call (self->session, MESSAGE_file_create, &request, &reply, &kept, &why);
+    while (rc < 0 && wait_for_name (self, &why)) {
+        rc = session_poll (self->session, NULL, 0, BUSY_MS, &why);
+        if (rc == 0)
+            rc = session_call (self->session, MESSAGE_file_create, &request, &reply, &kept,
+                               &why);
+    }
+    if (rc < 0) {
+        if (error)
+            *error = why;
         return rc;
+    }
+    self->busy_since_ms = 0;
     self->file = reply.file;
     self->block_size = reply.block_size;
     if (reply.lease.data) {

@@ -140,6 +140,7 @@ forgive_stall (struct server *self, int64_t now)
     if (late < STALL_MS)
         return;
     nodes_forgive (self->nodes, late);
+    self->stalled_ms = now;
     log_warning (self->log, "this name node did not run for %" PRId64 ".%03d s", late / 1000,
                  (int) (late % 1000));
 }

@@ -5,8 +5,9 @@
  * because every request of anybody is looked up there: a thousand nodes are 8 KiB to walk.
  *
  * A node goes offline at once when its connection closes, or when it was silent for longer than the
- * timeout that it asked for.  Its session stays known in the second case: the connection may be fine
- * and the node only slow, and then its next heartbeat brings it back.
+ * timeout that it asked for (only then if its connection closed because we were silent).  Its session
+ * stays known in the second case: the connection may be fine and the node only slow, and then its next
+ * heartbeat brings it back.
  */
 #include "namenode/nodes.h"
 
@@ -29,6 +30,7 @@ struct nodes {
     size_t count;
     size_t room;
     uint64_t table;
+    bool settling;
     struct nodes_view *view; // as of the last call of nodes_view, or NULL if something changed
 };
 
@@ -319,6 +321,17 @@ nodes_closed (struct nodes *self, uint64_t session, int64_t wall_ms)
 }
 
 uint32_t
+nodes_detached (struct nodes *self, uint64_t session)
+{
+    struct member *member = find_session (self, session);
+
+    if (!member)
+        return 0;
+    *session_of (self, member) = 0;
+    return member->node.number;
+}
+
+uint32_t
 nodes_expire (struct nodes *self, int64_t mono_ms, int64_t wall_ms, int64_t *silent_ms)
 {
     for (size_t i = 0; i < self->count; i++) {
@@ -345,6 +358,21 @@ nodes_table (const struct nodes *self)
     return self->table;
 }
 
+bool
+nodes_settle (struct nodes *self, bool wait)
+{
+    bool settling = false;
+
+    for (size_t i = 0; wait && i < self->count; i++)
+        settling = settling || self->members[i].node.heard_wall_ms == 0;
+    if (settling != self->settling) {
+        self->settling = settling;
+        self->table++; // so that the view is handed on
+        nodes_view_release (&self->view);
+    }
+    return settling;
+}
+
 struct nodes_view *
 nodes_view (struct nodes *self)
 {
@@ -355,6 +383,7 @@ nodes_view (struct nodes *self)
             return NULL;
         atomic_init (&view->references, 1);
         view->table = self->table;
+        view->settling = self->settling;
         view->count = self->count;
         for (size_t i = 0; i < self->count; i++) {
             view->nodes[i] = self->members[i].node;

@@ -53,6 +53,7 @@ struct nodes_view {
     uint64_t table; // version of the node table
     size_t count;
     size_t online;
+    bool settling; // nodes of before our start may be about to come back
     struct node nodes[];
 };
 
@@ -113,6 +114,11 @@ void nodes_heard (struct nodes *self, uint32_t number, const struct node_storage
  * nobody's. */
 uint32_t nodes_closed (struct nodes *self, uint64_t session, int64_t wall_ms);
 
+/* The same for a connection that its node may have given up because we were silent: the node has no
+ * session any more and stays online until it registers again or its timeout is over.  0 if it was
+ * nobody's. */
+uint32_t nodes_detached (struct nodes *self, uint64_t session);
+
 /* Count the nodes offline that were silent for longer than their timeout.  Call it again until it
  * gives 0; each call gives one number, and how long that node was silent in *silent_ms. */
 uint32_t nodes_expire (struct nodes *self, int64_t mono_ms, int64_t wall_ms,
@@ -123,6 +129,10 @@ void nodes_forgive (struct nodes *self, int64_t ms);
 
 /* The version of the node table; nodes_view's has it too, and costs more. */
 uint64_t nodes_table (const struct nodes *self);
+
+/* Say in views whether nodes that were not heard since our start are still waited for.  Returns whether
+ * any is. */
+bool nodes_settle (struct nodes *self, bool wait);
 
 /* The current view; NULL when memory is short.  The caller owns one reference.  The same view as
  * before if nothing changed. */

@@ -198,9 +198,11 @@ explain (const struct nodes_view *view, const struct placement_question *questio
     }
     if (said < view->count)
         buf_printf (&text, "; and %zu more", view->count - said);
-    err_set (error, LITEDFS_NO_NODE, "no data node can take this block: %s", buf_text (&text));
+    int number = view->settling ? LITEDFS_BUSY : LITEDFS_NO_NODE;
+    err_set (error, number, "no data node can take this block%s: %s",
+             view->settling ? " yet" : "", buf_text (&text));
     buf_free (&text);
-    return LITEDFS_NO_NODE;
+    return number;
 }
 
 int

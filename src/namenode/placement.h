@@ -30,7 +30,8 @@ struct placement_question {
 };
 
 /* Choose a node; its number is in *out.  LITEDFS_NO_NODE with the reason of every node, as many as
- * the text holds, or LITEDFS_MEMORY. */
+ * the text holds; LITEDFS_BUSY with the same text while the view is settling: ask again; or
+ * LITEDFS_MEMORY. */
 int placement_choose (const struct nodes_view *view, const struct placement_question *question,
                       uint32_t *out, litedfs_error_t *error);
 

@@ -33,9 +33,11 @@ struct server {
     struct log *log;
     const struct clock *clock;
     int64_t listened_ms; // when the ROUTER was empty last
+    int64_t stalled_ms;  // when it was noticed last that we had not listened; 0: never
     struct storedir *dir;
     struct op_settings settings;
     struct nodes *nodes;
+    int64_t settled_ms; // until then nodes that were here before our start are waited for
     struct writer *writer;
     struct router *router;
     struct txn *snapshot;    // of this turn, or NULL

@@ -18,6 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How long after our start "no data node" is answered "ask again" while nodes that were here before have
+ * not come back: their retry_interval, 5 s unless set, and time to register. */
+#define SETTLE_MS 15000
+
+/* How long after a stall of our own connections that end are taken for a consequence of it. */
+#define AFTER_STALL_MS 2000
+
 /* ---- nodes come --------------------------------------------------------------------------------------- */
 
 static void *
@@ -108,6 +115,8 @@ server_load_nodes (struct server *self, litedfs_error_t *error)
     }
     cursor_close (&cursor);
     server_end_snapshot (self);
+    self->settled_ms = clock_mono (self->clock) + SETTLE_MS;
+    nodes_settle (self->nodes, true);
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
@@ -238,11 +247,26 @@ unpark (struct server *self, size_t at)
     self->parked[at] = self->parked[--self->parked_count];
 }
 
+/* A connection has ended.  Soon after a stall of our own, data nodes have closed theirs because we were
+ * silent, and come back at once: that is no reason to tell everybody that they are gone. */
+static void
+node_closed (struct server *self, uint64_t session)
+{
+    bool our_fault =
+        self->stalled_ms != 0 && clock_mono (self->clock) - self->stalled_ms < AFTER_STALL_MS;
+    uint32_t number = our_fault ? nodes_detached (self->nodes, session)
+                                : nodes_closed (self->nodes, session, clock_wall (self->clock));
+
+    if (number != 0 && our_fault)
+        log_info (self->log, "node %u has closed its connection while we did not run", number);
+    else
+        log_offline (self, number, "its connection has ended");
+}
+
 void
 server_forget_session (struct server *self, uint64_t session)
 {
-    log_offline (self, nodes_closed (self->nodes, session, clock_wall (self->clock)),
-                 "its connection has ended");
+    node_closed (self, session);
     for (size_t i = 0; i < self->pending_count; i++)
         if (self->pending[i].session == session)
             self->pending[i].session = 0;
@@ -264,6 +288,7 @@ server_judge (struct server *self, int64_t now_ms)
                   (int) (silent_ms % 1000));
         log_offline (self, number, why);
     }
+    nodes_settle (self->nodes, now_ms < self->settled_ms);
 }
 
 /* ---- node.orders ----------------------------------------------------------------------------------------- */

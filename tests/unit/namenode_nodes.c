@@ -133,6 +133,26 @@ START_TEST (a_closed_connection_takes_its_node_offline)
 }
 END_TEST
 
+START_TEST (a_node_that_left_because_of_us_stays_online_until_its_timeout_or_its_return)
+{
+    int64_t silent_ms = 0;
+
+    enter (1, 11, 0);
+    enter (2, 12, 0);
+    ck_assert_uint_eq (nodes_detached (nodes, 13), 0);
+    ck_assert_uint_eq (nodes_detached (nodes, 11), 1);
+    ck_assert_uint_eq (nodes_detached (nodes, 12), 2);
+    ck_assert_uint_eq (nodes_detached (nodes, 12), 0);
+    ck_assert_uint_eq (nodes_of_session (nodes, 11), 0);
+    ck_assert (is_online (1));
+    ck_assert (is_online (2));
+    enter (1, 21, 100000);
+    ck_assert_uint_eq (nodes_expire (nodes, 100000, 0, &silent_ms), 2);
+    ck_assert (is_online (1));
+    ck_assert (!is_online (2));
+}
+END_TEST
+
 START_TEST (the_close_of_an_older_session_does_not_hurt)
 {
     enter (1, 11, 0);
@@ -251,12 +271,47 @@ START_TEST (many_nodes_are_found)
 }
 END_TEST
 
+static bool
+is_settling (void)
+{
+    struct nodes_view *view = nodes_view (nodes);
+    bool settling = view->settling;
+
+    nodes_view_release (&view);
+    return settling;
+}
+
+START_TEST (nodes_of_before_the_start_are_waited_for_until_all_were_heard_or_the_wait_is_over)
+{
+    struct node first = make_node (1), second = make_node (2);
+
+    ck_assert (!nodes_settle (nodes, true)); // there were none
+    ck_assert_int_eq (nodes_load (nodes, &first, &error), 0);
+    ck_assert_int_eq (nodes_load (nodes, &second, &error), 0);
+    ck_assert (nodes_settle (nodes, true));
+    ck_assert (is_settling ());
+    uint64_t table = table_version ();
+    enter (1, 11, 0);
+    ck_assert (nodes_settle (nodes, true));
+    enter (2, 12, 0);
+    ck_assert (!nodes_settle (nodes, true));
+    ck_assert (!is_settling ());
+    ck_assert_uint_gt (table_version (), table); // so that the view is handed on
+    ck_assert_int_eq (nodes_load (nodes, &(struct node){.number = 3}, &error), 0);
+    ck_assert (nodes_settle (nodes, true));
+    ck_assert (!nodes_settle (nodes, false));
+    ck_assert (!is_settling ());
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE (
     "namenode_nodes", setup, teardown, a_loaded_node_is_offline_until_it_registers,
     a_view_lists_nodes_by_number_and_never_changes,
     the_same_view_is_given_until_something_changes, a_closed_connection_takes_its_node_offline,
     the_close_of_an_older_session_does_not_hurt,
+    a_node_that_left_because_of_us_stays_online_until_its_timeout_or_its_return,
     silence_longer_than_the_timeout_takes_a_node_offline_and_a_beat_brings_it_back,
     silence_while_we_did_not_listen_is_forgiven, a_twin_is_refused_while_the_first_one_is_heard,
     a_session_is_one_node, the_table_changes_with_what_others_see_and_not_with_heartbeats,
-    heartbeats_tell_the_storage, many_nodes_are_found)
+    heartbeats_tell_the_storage, many_nodes_are_found,
+    nodes_of_before_the_start_are_waited_for_until_all_were_heard_or_the_wait_is_over)

@@ -211,6 +211,21 @@ START_TEST (without_any_node_it_says_what_to_start)
 }
 END_TEST
 
+START_TEST (while_nodes_may_come_back_the_answer_is_to_ask_again)
+{
+    struct placement_question question = {.size = 16 * MIB};
+    uint32_t node;
+
+    make_view (1);
+    view->nodes[0].online = false;
+    view->settling = true;
+    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_BUSY);
+    ck_assert_ptr_nonnull (strstr (error.text, "node 1"));
+    view->nodes[0].online = true;
+    ck_assert_int_eq (placement_choose (view, &question, &node, &error), 0);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_placement", NULL, teardown,
                    seven_blocks_over_three_nodes_are_three_two_and_two,
                    a_long_file_spreads_evenly, files_of_one_block_spread_evenly,
@@ -219,4 +234,5 @@ UNIT_MAIN_FIXTURE ("namenode_placement", NULL, teardown,
                    offline_full_suspected_and_promised_nodes_get_none,
                    a_refusal_names_every_node_with_its_reason,
                    a_refusal_with_many_nodes_says_how_many_more,
-                   without_any_node_it_says_what_to_start)
+                   without_any_node_it_says_what_to_start,
+                   while_nodes_may_come_back_the_answer_is_to_ask_again)
