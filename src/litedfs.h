@@ -189,7 +189,7 @@ void litedfs_file_free (litedfs_file_t *file);
 
 /* Called from time to time during a transfer, in the caller's thread; total is UINT64_MAX when the
  * size is not known. */
-typedef void litedfs_progress_fn (void *arg, uint64_t done, uint64_t total);
+typedef void (litedfs_progress_fn) (void *arg, uint64_t done, uint64_t total);
 
 typedef struct {
     uint32_t replica; // copies wanted, 1 to 64; 0 means 1

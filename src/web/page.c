@@ -69,10 +69,10 @@ node_document (const struct wire_node *node)
 {
     char id[UUID_TEXT_SIZE];
     return json_pack (
-        "{sI ss so sI sI sI so so ss sI sI sI sb sI sI}", "id", (json_int_t) node->id, "node_id",
-        uuid_print (&node->node_id, id), "host", text_value (node->host), "http_port",
-        (json_int_t) node->http_port, "tcp_port", (json_int_t) node->tcp_port, "chain_port",
-        (json_int_t) node->chain_port, "zone", text_value (node->zone), "version",
+        "{sI ss so sI sI sI so so ss sI sI sI sb sI sI}", "id", (json_int_t) node->id,
+        "node_id", uuid_print (&node->node_id, id), "host", text_value (node->host),
+        "http_port", (json_int_t) node->http_port, "tcp_port", (json_int_t) node->tcp_port,
+        "chain_port", (json_int_t) node->chain_port, "zone", text_value (node->zone), "version",
         text_value (node->version), "status", words_node_status[node->status], "storage_total",
         (json_int_t) node->storage_total, "storage_used", (json_int_t) node->storage_used,
         "storage_free", (json_int_t) node->storage_free, "storage_full", node->storage_full,
@@ -84,11 +84,11 @@ json_t *
 page_cluster_begin (const struct cluster_info_reply *page)
 {
     char id[UUID_TEXT_SIZE];
-    return json_pack ("{ss so sI sI sI sI sI sI sI s[] s[]}", "cluster", uuid_print (&page->cluster, id),
-                      "version", text_value (page->version), "block_size",
-                      (json_int_t) page->block_size, "files", (json_int_t) page->files,
-                      "directories", (json_int_t) page->directories, "bytes",
-                      (json_int_t) page->bytes, "number_of_nodes",
+    return json_pack ("{ss so sI sI sI sI sI sI sI s[] s[]}", "cluster",
+                      uuid_print (&page->cluster, id), "version", text_value (page->version),
+                      "block_size", (json_int_t) page->block_size, "files",
+                      (json_int_t) page->files, "directories", (json_int_t) page->directories,
+                      "bytes", (json_int_t) page->bytes, "number_of_nodes",
                       (json_int_t) page->number_of_nodes, "number_of_online_nodes",
                       (json_int_t) page->number_of_online_nodes, "number_of_offline_nodes",
                       (json_int_t) (page->number_of_nodes - page->number_of_online_nodes),
