@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The manual is mdoc that mandoc has nothing to say about.
+# The manual is mdoc that mandoc has nothing to say about, and what it names of the source is there.
 . "$(dirname "$0")/lint.sh"
 
 pages=$(find man -name '*.[1-8]' | LC_ALL=C sort)
@@ -14,4 +14,14 @@ else
         verdict "$page is clean mdoc" "$(mandoc -T lint -W warning "$page" 2>&1 || true)"
     done
 fi
+
+# Files and directories; sources without their directory; tests and the like, which have long_names_of_words.
+verdict "files that the manual names are there" "$(
+    grep -ohE '\b(src|tests|conf|man)/[A-Za-z0-9_./-]*[A-Za-z0-9_]' man/*.[1-8] | LC_ALL=C sort -u |
+        while read -r path; do [ -e "$path" ] || echo "$path"; done
+    grep -ohE '\b[a-z0-9_]+\.(c|h|def)\b' man/*.[1-8] | LC_ALL=C sort -u |
+        while read -r file; do [ -n "$(find src tests -name "$file")" ] || echo "$file"; done)"
+verdict "tests and fields that the manual names are there" "$(
+    grep -ohE '\b[A-Za-z0-9]+(_[A-Za-z0-9]+){3,}\b' man/*.[1-8] | LC_ALL=C sort -u |
+        while read -r name; do grep -rqw -e "$name" src tests/unit tests/actor tests/system || echo "$name"; done)"
 finish

@@ -5,7 +5,9 @@
 # or a subsection named by its op (".It Ic directory.create" or ".Ss directory.create"), each record
 # one named by its name, each error word an item; what stands below it up to the next such name is
 # its description.  There each field must be named, as a word, with an effect other than READS, and
-# no item of a field's name may stand there that the table does not have.
+# no item of a field's name may stand there that the table does not have.  Tables say of each field
+# what the codec does: ".It Ic path Ta required Ta text 1..4096", in this order, below a row
+# ".It Sy Request ...", Reply, or Field for a record.  Each error's row has its two numbers.
 . "$(dirname "$0")/lint.sh"
 
 page=man/litedfs-protocol.7
@@ -75,8 +77,36 @@ verdict "no field is described that there is not" "$(LC_ALL=C comm -23 \
     <(awk '$1 == "item" && $3 ~ /^[a-z][a-z0-9_]*$/ {print $2, $3}' <<<"$said" | LC_ALL=C sort -u) \
     <(awk '$1 == "field" {print $2, $3}' <<<"$rows" | LC_ALL=C sort -u))"
 
+# "OWNER SECTION FIELD | DEFAULT | TYPE BOUNDS" for each field, as the page and as the codec has it.
+in_page=$(awk '
+    /^\.S[hs] / {owner = $2; section = ""}
+    /^\.It Sy (Request|Reply|Field) / {section = tolower($3)}
+    /^\.It Ic [a-z0-9_]+ Ta / && section != "" {
+        field = $3
+        split(substr($0, index($0, " Ta ") + 4), part, " Ta ")
+        print owner, section, field " | " part[1] " | " part[2]
+    }' "$page" | grep -v '^ENVELOPE ')
+in_codec=$([ ! -x "$top_builddir/tests/lint/describe" ] || "$top_builddir/tests/lint/describe" |
+    awk -F '\t' '$2 ~ /^(request|reply|record)$/ {
+        bounds = $6 == "-" ? "" : " " $6
+        if ($4 == "word") gsub(/[|]/, " | ", bounds)
+        print $1, ($2 == "record" ? "field" : $2), $3 " | " \
+            ($5 == "required" ? $5 : $7 == "-" ? "absent" : $7) " | " $4 bounds
+    }')
+if [ -z "$in_codec" ]; then
+    skip "the tables say of each field what the codec does" "tests/lint/describe is not built yet"
+else
+    verdict "the tables say of each field what the codec does" "$(diff <(echo "$in_codec" |
+        LC_ALL=C sort) <(echo "$in_page" | LC_ALL=C sort) || true)"
+fi
+
 words=$(sed -n 's/^ERROR ([A-Z_]*, *-[0-9]*, "\([a-z_]*\)".*/\1/p' src/base/err.def)
 verdict "every error word is an item" "$(for word in $words; do
     grep -qE "^\.It ([A-Z][a-z] )?$word( |\$)" "$page" || echo "$word"
 done)"
+verdict "every error has its exit status and its HTTP status" "$(
+    sed -n 's/^ERROR ([A-Z_]*, *-[0-9]*, "\([a-z_]*\)", *\([0-9]*\), \([0-9]*\),.*/\1 \2 \3/p' \
+        src/base/err.def | while read -r word exit http; do
+        grep -qE "^\.It Ic $word Ta $exit Ta $http Ta " "$page" || echo "$word: $exit, $http"
+    done)"
 finish
