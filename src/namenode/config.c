@@ -44,7 +44,7 @@ const struct option_row namenode_options[] = {
      "file block size", "64 KiB to 4 GiB in steps of 64 KiB", false},
     {"data_path", NULL, OPTION_PATH, AT (data_path), "data", 0, 0, false,
      "name node data store directory, can auto generate by litename", NULL, false},
-    {"allow", NULL, OPTION_LIST, AT (allow), NULL, 0, 0, false,
+    {"allow", NULL, OPTION_LIST, AT (allow), NULL, 0, 0, true,
      "networks that may connect besides this machine, as in [192.168.1.0/24, fd00::/8]",
      "addresses and networks, as in [192.168.1.0/24, fd00::/8]", false},
     {"sync", NULL, OPTION_BOOL, AT (sync), "true", 0, 0, false,

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * litename(8): the name node as a program.  What a daemon does is in base/daemon; this is what is
- * special to this one: its options, and what has to be started, in which order.
+ * special to this one: its options.  What it runs is in namenode/service.
  */
 #include "base/daemon.h"
-#include "base/err.h"
-#include "namenode/namenode.h"
-#include "rpc/zap.h"
-#include "web/web.h"
+#include "namenode/config.h"
+#include "namenode/service.h"
 
 #include <stddef.h>
-#include <stdlib.h>
-
-struct service {
-    struct zap *zap;
-    struct namenode *namenode;
-    struct web *web;
-};
 
 enum { OPT_ALLOW = DAEMON_OPT_OWN, OPT_HTTP_PORT, OPT_BLOCK_SIZE };
 
@@ -51,81 +42,6 @@ check (const char *path, void *config, litedfs_error_t *error)
     return namenode_config_check (path, config, error);
 }
 
-static void
-stop (void **service)
-{
-    struct service *self = *service;
-
-    web_stop (&self->web);
-    namenode_stop (&self->namenode);
-    zap_stop (&self->zap);
-    free (self);
-    *service = NULL;
-}
-
-static int
-start_web (struct daemon *daemon, struct service *self, litedfs_error_t *error)
-{
-    const struct namenode_config *config = daemon->config;
-    const struct web_options options = {
-        .greeting = "LiteDFS name service",
-        .host = config->http_host,
-        .port = (int) config->http_port,
-        .zap = self->zap,
-        .domain = NAMENODE_DOMAIN,
-        .allow_file = daemon->config_path,
-        .router = namenode_inproc (self->namenode),
-        .router_port = namenode_port (self->namenode),
-        .cluster = *namenode_cluster (self->namenode),
-        .log = daemon->log,
-        .clock = daemon->clock,
-    };
-
-    return web_start (&self->web, &options, error);
-}
-
-static int
-start (struct daemon *daemon, void **service, litedfs_error_t *error)
-{
-    const struct namenode_config *config = daemon->config;
-    struct service *self = calloc (1, sizeof *self);
-    struct net_list allowed;
-    struct buf who = {0};
-
-    if (!self)
-        return err_set (error, LITEDFS_MEMORY, "out of memory");
-    int rc = namenode_config_allowed (config, &allowed, error);
-    if (rc == 0)
-        rc = zap_start (&self->zap, daemon->log, daemon->clock, error);
-    if (rc == 0)
-        rc = zap_allow (self->zap, NAMENODE_DOMAIN, &allowed, daemon->config_path, error);
-    if (rc == 0)
-        rc = namenode_start (&self->namenode, config, daemon->log, daemon->clock, error);
-    if (rc == 0)
-        rc = start_web (daemon, self, error);
-    *service = self;
-    if (rc < 0) {
-        stop (service);
-        return rc;
-    }
-    net_list_print (&allowed, &who);
-    log_info (daemon->log, "HTTP on %s port %d, requests on %s port %d, data in %s",
-              config->http_host, (int) config->http_port, config->tcp_host,
-              namenode_port (self->namenode), config->data_path);
-    log_info (daemon->log, "who may connect: %s (allow: in %s)", buf_text (&who),
-              daemon->config_path);
-    buf_free (&who);
-    return 0;
-}
-
-static bool
-failed (void *service)
-{
-    struct service *self = service;
-
-    return namenode_ended (self->namenode) || web_ended (self->web);
-}
-
 static const struct daemon_program program = {
     .name = "litename",
     .service = "litedfs-name",
@@ -138,9 +54,10 @@ static const struct daemon_program program = {
     .opt_rows = opt_rows,
     .generate = generate,
     .check = check,
-    .start = start,
-    .stop = stop,
-    .failed = failed,
+    .start = service_start,
+    .stop = service_stop,
+    .reload = service_reload,
+    .failed = service_failed,
 };
 
 int

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What has to be started, in which order, and stopped in the opposite one: who may connect is known
+ * before anything is bound, and HTTP comes last, because it tells others that we serve.
+ */
+#include "namenode/service.h"
+
+#include "base/err.h"
+#include "namenode/namenode.h"
+#include "rpc/zap.h"
+#include "web/web.h"
+
+#include <stdlib.h>
+
+struct service {
+    struct zap *zap;
+    struct namenode *namenode;
+    struct web *web;
+};
+
+void
+service_stop (void **service)
+{
+    struct service *self = *service;
+
+    web_stop (&self->web);
+    namenode_stop (&self->namenode);
+    zap_stop (&self->zap);
+    free (self);
+    *service = NULL;
+}
+
+static int
+start_web (struct daemon *daemon, struct service *self, litedfs_error_t *error)
+{
+    const struct namenode_config *config = daemon->config;
+    const struct web_options options = {
+        .greeting = "LiteDFS name service",
+        .host = config->http_host,
+        .port = (int) config->http_port,
+        .zap = self->zap,
+        .domain = NAMENODE_DOMAIN,
+        .allow_file = daemon->config_path,
+        .router = namenode_inproc (self->namenode),
+        .router_port = namenode_port (self->namenode),
+        .cluster = *namenode_cluster (self->namenode),
+        .log = daemon->log,
+        .clock = daemon->clock,
+    };
+
+    return web_start (&self->web, &options, error);
+}
+
+/* Say who may connect from now on. */
+static int
+allow (struct daemon *daemon, struct service *self, litedfs_error_t *error)
+{
+    struct net_list allowed;
+    struct buf who = {0};
+
+    int rc = namenode_config_allowed (daemon->config, &allowed, error);
+    if (rc == 0)
+        rc = zap_allow (self->zap, NAMENODE_DOMAIN, &allowed, daemon->config_path, error);
+    if (rc < 0)
+        return rc;
+    net_list_print (&allowed, &who);
+    log_info (daemon->log, "who may connect: %s (allow: in %s)", buf_text (&who),
+              daemon->config_path);
+    buf_free (&who);
+    return 0;
+}
+
+int
+service_start (struct daemon *daemon, void **service, litedfs_error_t *error)
+{
+    const struct namenode_config *config = daemon->config;
+    struct service *self = calloc (1, sizeof *self);
+
+    if (!self)
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    int rc = zap_start (&self->zap, daemon->log, daemon->clock, error);
+    if (rc == 0)
+        rc = allow (daemon, self, error);
+    if (rc == 0)
+        rc = namenode_start (&self->namenode, config, daemon->log, daemon->clock, error);
+    if (rc == 0)
+        rc = start_web (daemon, self, error);
+    *service = self;
+    if (rc < 0) {
+        service_stop (service);
+        return rc;
+    }
+    log_info (daemon->log, "HTTP on %s port %d, requests on %s port %d, data in %s",
+              config->http_host, (int) config->http_port, config->tcp_host,
+              namenode_port (self->namenode), config->data_path);
+    return 0;
+}
+
+void
+service_reload (struct daemon *daemon, void *service)
+{
+    litedfs_error_t error;
+
+    if (allow (daemon, service, &error) < 0)
+        log_error (daemon->log, "allow stays as it was: %s", error.text);
+}
+
+bool
+service_failed (void *service, litedfs_error_t *why)
+{
+    struct service *self = service;
+    (void) why;
+
+    return namenode_ended (self->namenode) || web_ended (self->web);
+}
