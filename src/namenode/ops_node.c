@@ -131,12 +131,9 @@ take_over (const struct node_register_request *request, const char *host, struct
     row->http_port = (uint16_t) request->http_port;
     row->tcp_port = (uint16_t) request->tcp_port;
     row->chain_port = (uint16_t) request->chain_port;
-    if (request->seq < row->seq)
-        row->seq = request->seq;
     return strcmp (before.host, row->host) != 0 || strcmp (before.zone, row->zone) != 0 ||
            strcmp (before.version, row->version) != 0 || before.http_port != row->http_port ||
-           before.tcp_port != row->tcp_port || before.chain_port != row->chain_port ||
-           before.seq != row->seq;
+           before.tcp_port != row->tcp_port || before.chain_port != row->chain_port;
 }
 
 int
@@ -146,7 +143,7 @@ op_node_register (struct op *op)
     struct node_register_reply *reply = op->reply;
     struct node_row row;
     char host[NODES_HOST_SIZE];
-    uint64_t epoch, seq;
+    uint64_t epoch;
     bool made = false;
 
     if (uuid_is_nil (&request->uuid))
@@ -163,15 +160,14 @@ op_node_register (struct op *op)
     if (rc < 0)
         return rc;
 
-    seq = row.seq;
     if ((take_over (request, host, &row) || made) &&
         (rc = node_row_put (op->txn, &row, op->error)) < 0)
         return rc;
-    if (row.seq < seq)
+    if (request->seq < row.seq) // the reply's seq makes it report every block anew, above that
         snprintf (op->effects->note, sizeof op->effects->note,
                   "node %u: its index is older than what it has reported (change %" PRIu64
                   ", known up to %" PRIu64 "): was it restored from a copy?",
-                  row.number, row.seq, seq);
+                  row.number, request->seq, row.seq);
     reply->cluster = op->settings->cluster;
     reply->node = row.number;
     reply->epoch = epoch;

@@ -24,6 +24,7 @@ struct registration {
 /* A node.orders that waits for orders. */
 struct parked {
     struct request *request;
+    struct node_orders_request fields;
     uint32_t node;
     int64_t deadline_ms;
     bool look; // there may be something now

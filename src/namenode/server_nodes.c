@@ -320,24 +320,37 @@ confirm_orders (struct server *self, const struct request *request,
     return rc;
 }
 
+/* Whether there are orders that the request does not confirm: none of another epoch does. */
+static int
+look_for_orders (struct server *self, const struct node_orders_request *fields, bool *found,
+                 litedfs_error_t *error)
+{
+    struct order_row first;
+    uint64_t epoch;
+    size_t count = 0;
+
+    int rc = server_take_snapshot (self, error);
+    if (rc == 0)
+        rc = meta_get (self->snapshot, META_EPOCH, &epoch, error);
+    if (rc == 0)
+        rc =
+            orders_after (self->snapshot, (uint32_t) fields->node,
+                          fields->epoch == epoch ? fields->after : 0, &first, 1, &count, error);
+    *found = count > 0;
+    return rc;
+}
+
 /* Answer a parked request if there are orders, or its time is over: true if it was answered. */
 static bool
 try_orders (struct server *self, struct parked *parked)
 {
-    struct node_orders_request fields;
-    struct order_row first;
     litedfs_error_t error;
-    size_t count = 0;
+    bool found = false;
     bool late = clock_mono (self->clock) >= parked->deadline_ms;
 
     parked->look = false;
-    int rc = server_take_snapshot (self, &error);
-    if (rc == 0)
-        rc = message_request_fields (parked->request->message, &fields, &error);
-    if (rc == 0)
-        rc = orders_after (self->snapshot, parked->node, fields.after, &first, 1, &count,
-                           &error);
-    if (rc == 0 && count == 0 && !late)
+    int rc = look_for_orders (self, &parked->fields, &found, &error);
+    if (rc == 0 && !found && !late)
         return false;
     if (rc == 0)
         rc = server_answer (self, &orders_row, parked->request, false, &error);
@@ -375,6 +388,7 @@ server_on_orders (void *context, struct request *request, litedfs_error_t *error
     self->parked = parked;
     parked[self->parked_count++] = (struct parked){
         .request = request,
+        .fields = fields,
         .node = number,
         .deadline_ms = clock_mono (self->clock) + SERVER_PARK_MS,
         .look = true,

@@ -276,6 +276,45 @@ START_TEST (a_block_that_nobody_owns_is_ordered_away)
 }
 END_TEST
 
+START_TEST (a_node_whose_index_fell_back_is_told_to_number_above_what_was_reported)
+{
+    struct peer peer = make_peer ();
+    struct data_node node = make_node (1);
+    struct node_register_reply reply;
+
+    upload (&peer, &node, "/f");
+    uint64_t reported = node.seq;
+    ck_assert_uint_gt (reported, 0);
+    node.identity.seq = 0;
+    ask (&node.peer, MESSAGE_node_register, &node.identity);
+    ck_assert_int_eq (get (&node.peer, MESSAGE_node_register, &reply), 0);
+    ck_assert_uint_eq (reply.seq, reported);
+    end_peer (&node.peer);
+    end_peer (&peer);
+}
+END_TEST
+
+START_TEST (orders_are_listed_for_a_node_that_knows_another_epoch)
+{
+    struct peer peer = make_peer ();
+    struct data_node node = make_node (1);
+    struct file_delete_reply deleted;
+    struct node_orders_reply orders;
+
+    uint64_t block = upload (&peer, &node, "/f");
+    ck_assert_int_eq (CALL (&peer, file_delete, &deleted, .path = slice_str ("/f")), 0);
+    pass_time (&peer, 61000);
+    ask (
+        &node.peer, MESSAGE_node_orders,
+        fill_node_orders ((struct node_orders_request){.node = 1, .epoch = 77, .after = 1000}));
+    ck_assert_int_eq (get (&node.peer, MESSAGE_node_orders, &orders), 0);
+    ck_assert_uint_eq (orders.orders_count, 1);
+    ck_assert_uint_eq (orders.orders[0].block, block);
+    end_peer (&node.peer);
+    end_peer (&peer);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_nodes", setup, teardown,
                    a_node_keeps_its_number_and_goes_offline_with_its_connection,
                    silence_takes_a_node_offline_and_a_heartbeat_brings_it_back,
@@ -286,4 +325,6 @@ UNIT_MAIN_FIXTURE ("namenode_nodes", setup, teardown,
                    seven_blocks_go_round_over_three_nodes,
                    a_deleted_file_becomes_an_order_that_is_confirmed,
                    garbage_of_a_full_node_is_due_at_once,
-                   a_block_that_nobody_owns_is_ordered_away)
+                   a_block_that_nobody_owns_is_ordered_away,
+                   a_node_whose_index_fell_back_is_told_to_number_above_what_was_reported,
+                   orders_are_listed_for_a_node_that_knows_another_epoch)
