@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/entry.h"
 #include "cli/print.h"
+#include "cli/tree.h"
 
 #include <inttypes.h>
 
@@ -17,44 +18,6 @@ run_create (struct cmd_call *call, litedfs_error_t *error)
         rc = litedfs_make_directory (call->session, path, error);
     if (rc == 0)
         print_success (stdout, "create directory", path, NULL);
-    return rc;
-}
-
-static int
-run_delete (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *path = call->text[CMD_REMOTE_PATH];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_delete (call->session, LITEDFS_DIRECTORY, path, error);
-    if (rc == 0)
-        print_success (stdout, "delete directory", path, NULL);
-    return rc;
-}
-
-static int
-run_move (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *source = call->text[CMD_SOURCE];
-    const char *target = call->text[CMD_TARGET];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_move (call->session, LITEDFS_DIRECTORY, source, target, error);
-    if (rc == 0)
-        print_success (stdout, "move directory", source, target);
-    return rc;
-}
-
-static int
-run_rename (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *path = call->text[CMD_REMOTE_PATH];
-    const char *name = call->text[CMD_NAME];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_rename (call->session, LITEDFS_DIRECTORY, path, name, error);
-    if (rc == 0)
-        print_success (stdout, "rename directory", path, name);
     return rc;
 }
 
@@ -128,11 +91,11 @@ const struct cmd cmd_directory[] = {
     {"directory", "create", "Make a directory, and its missing parents",
      CMD_BIT (CMD_REMOTE_PATH), 0, run_create},
     {"directory", "delete", "Delete a directory and all that is below it",
-     CMD_BIT (CMD_REMOTE_PATH), 0, run_delete},
+     CMD_BIT (CMD_REMOTE_PATH), 0, tree_delete},
     {"directory", "move", "Move a directory into another one",
-     CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, run_move},
+     CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, tree_move},
     {"directory", "rename", "Give a directory another name",
-     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, run_rename},
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, tree_rename},
     {"directory", "list", "List a directory: directories, then files, by name",
      CMD_BIT (CMD_REMOTE_PATH),
      CMD_BIT (CMD_OFFSET) | CMD_BIT (CMD_LIMIT) | CMD_BIT (CMD_FILES) |

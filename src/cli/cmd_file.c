@@ -10,6 +10,7 @@
 #include "cli/local.h"
 #include "cli/print.h"
 #include "cli/progress.h"
+#include "cli/tree.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -231,44 +232,6 @@ run_info (struct cmd_call *call, litedfs_error_t *error)
 /* ---- the rest --------------------------------------------------------------------------------------------- */
 
 static int
-run_delete (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *path = call->text[CMD_REMOTE_PATH];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_delete (call->session, LITEDFS_FILE, path, error);
-    if (rc == 0)
-        print_success (stdout, "delete file", path, NULL);
-    return rc;
-}
-
-static int
-run_move (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *source = call->text[CMD_SOURCE];
-    const char *target = call->text[CMD_TARGET];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_move (call->session, LITEDFS_FILE, source, target, error);
-    if (rc == 0)
-        print_success (stdout, "move file", source, target);
-    return rc;
-}
-
-static int
-run_rename (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *path = call->text[CMD_REMOTE_PATH];
-    const char *name = call->text[CMD_NAME];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_rename (call->session, LITEDFS_FILE, path, name, error);
-    if (rc == 0)
-        print_success (stdout, "rename file", path, name);
-    return rc;
-}
-
-static int
 run_update (struct cmd_call *call, litedfs_error_t *error)
 {
     const char *path = call->text[CMD_REMOTE_PATH];
@@ -285,13 +248,13 @@ const struct cmd cmd_file[] = {
     {"file", "create", "Upload a local file; if it is there already, change its replicas",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_LOCAL_PATH),
      CMD_BIT (CMD_REPLICA) | CMD_BIT (CMD_LOCK_TTL), run_create},
-    {"file", "delete", "Delete a file", CMD_BIT (CMD_REMOTE_PATH), 0, run_delete},
+    {"file", "delete", "Delete a file", CMD_BIT (CMD_REMOTE_PATH), 0, tree_delete},
     {"file", "info", "Show a file and its blocks", CMD_BIT (CMD_REMOTE_PATH),
      CMD_BIT (CMD_JSON), run_info},
     {"file", "move", "Move a file into another directory",
-     CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, run_move},
+     CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, tree_move},
     {"file", "rename", "Give a file another name",
-     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, run_rename},
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, tree_rename},
     {"file", "update", "Change how many copies of a file are wanted",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_REPLICA), 0, run_update},
     {"file", "download", "Download a file",

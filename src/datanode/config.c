@@ -9,6 +9,7 @@
 #include "datanode/config.h"
 
 #include "base/err.h"
+#include "base/listen.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -78,34 +79,6 @@ const struct option_row datanode_options[] = {
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 
-/* A port that follows from http_port, or is as it was given. */
-static int
-follow_port (const char *path, const char *key, int64_t http_port, int64_t offset,
-             int64_t *port, litedfs_error_t *error)
-{
-    if (*port != DATANODE_PORT_FOLLOWS)
-        return 0;
-    if (http_port + offset > 65535)
-        return err_set (
-            error, LITEDFS_CONFIG,
-            "%s: %s: http_port + %lld is %lld, over 65535; set %s, or a smaller http_port",
-            path, key, (long long) offset, (long long) (http_port + offset), key);
-    *port = http_port + offset;
-    return 0;
-}
-
-/* Two keys that may not name the same port; 0 is a free one and never the same. */
-static int
-ports_differ (const char *path, const char *key_a, int64_t a, const char *key_b, int64_t b,
-              litedfs_error_t *error)
-{
-    if (a == 0 || a != b)
-        return 0;
-    return err_set (error, LITEDFS_CONFIG,
-                    "%s: %s: %lld is also %s; each needs a port of its own", path, key_b,
-                    (long long) b, key_a);
-}
-
 /* Durations that the protocol wants to be at least 100 ms. */
 static int
 at_least_100_ms (const char *path, const char *key, double seconds, litedfs_error_t *error)
@@ -117,37 +90,22 @@ at_least_100_ms (const char *path, const char *key, double seconds, litedfs_erro
 }
 
 int
-datanode_config_allowed (const struct datanode_config *config, struct net_list *out,
-                         litedfs_error_t *error)
-{
-    litedfs_error_t reason;
-
-    *out = (struct net_list){0};
-    net_list_add_loopback (out);
-    for (size_t i = 0; i < config->allow.count; i++)
-        if (net_list_add (out, config->allow.items[i], &reason) < 0)
-            return err_set (error, LITEDFS_CONFIG, "allow: %s", reason.text);
-    return 0;
-}
-
-int
 datanode_config_check (const char *path, struct datanode_config *config, litedfs_error_t *error)
 {
     int64_t http_port = config->http_port;
     struct net_list allowed;
-    litedfs_error_t reason;
 
-    if (datanode_config_allowed (config, &allowed, &reason) < 0)
-        return err_set (error, LITEDFS_CONFIG, "%s: %s", path, reason.text);
-    if (follow_port (path, "tcp_port", http_port, DATANODE_TCP_PORT_OFFSET, &config->tcp_port,
-                     error) < 0 ||
-        follow_port (path, "chain_port", http_port, DATANODE_CHAIN_PORT_OFFSET,
-                     &config->chain_port, error) < 0 ||
-        ports_differ (path, "http_port", http_port, "tcp_port", config->tcp_port, error) < 0 ||
-        ports_differ (path, "http_port", http_port, "chain_port", config->chain_port, error) <
-            0 ||
-        ports_differ (path, "tcp_port", config->tcp_port, "chain_port", config->chain_port,
-                      error) < 0 ||
+    if (listen_allowed (path, &config->allow, &allowed, error) < 0 ||
+        listen_follow_port (path, "tcp_port", http_port, DATANODE_TCP_PORT_OFFSET,
+                            &config->tcp_port, error) < 0 ||
+        listen_follow_port (path, "chain_port", http_port, DATANODE_CHAIN_PORT_OFFSET,
+                            &config->chain_port, error) < 0 ||
+        listen_ports_differ (path, "http_port", http_port, "tcp_port", config->tcp_port,
+                             error) < 0 ||
+        listen_ports_differ (path, "http_port", http_port, "chain_port", config->chain_port,
+                             error) < 0 ||
+        listen_ports_differ (path, "tcp_port", config->tcp_port, "chain_port",
+                             config->chain_port, error) < 0 ||
         at_least_100_ms (path, "heartbeat_interval", config->heartbeat_interval, error) < 0 ||
         at_least_100_ms (path, "retry_interval", config->retry_interval, error) < 0)
         return LITEDFS_CONFIG;

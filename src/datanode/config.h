@@ -9,8 +9,7 @@
 #include "base/conf.h"
 #include "base/net.h"
 
-/* The ports that follow from http_port when they are not set (DATANODE_PORT_FOLLOWS). */
-#define DATANODE_PORT_FOLLOWS (-1)
+/* Ports that are not set are this much above http_port. */
 #define DATANODE_TCP_PORT_OFFSET 10000
 #define DATANODE_CHAIN_PORT_OFFSET 20000
 
@@ -22,7 +21,7 @@ struct datanode_config {
     char *http_host;
     int64_t http_port;
     char *tcp_host;
-    int64_t tcp_port;   // DATANODE_PORT_FOLLOWS until checked; 0: choose one and keep it
+    int64_t tcp_port;   // LISTEN_PORT_FOLLOWS until checked; 0: choose one and keep it
     int64_t chain_port; // the same
     char *name_http_host;
     int64_t name_http_port;
@@ -51,10 +50,6 @@ extern const struct option_row datanode_options[];
  * the file's, for the text.  LITEDFS_CONFIG with one line. */
 int datanode_config_check (const char *path, struct datanode_config *config,
                            litedfs_error_t *error);
-
-/* The networks that may come in: loopback and what `allow` names.  LITEDFS_CONFIG "allow: ...". */
-int datanode_config_allowed (const struct datanode_config *config, struct net_list *out,
-                             litedfs_error_t *error);
 
 /* Take what `-g` was told over into a configuration of defaults; each may be NULL: networks, the HTTP
  * port, and the name node as HOST or HOST:HTTP_PORT.  LITEDFS_CONFIG, LITEDFS_USAGE with one line. */

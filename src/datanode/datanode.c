@@ -14,6 +14,7 @@
 
 #include "base/actor.h"
 #include "base/err.h"
+#include "base/listen.h"
 #include "datanode/diskpool.h"
 #include "datanode/note.h"
 #include "datanode/parking.h"
@@ -488,7 +489,7 @@ datanode_allow (struct datanode *self, litedfs_error_t *error)
     struct net_list list;
     struct buf text = {0};
 
-    if (datanode_config_allowed (options->config, &list, error) < 0 ||
+    if (listen_allowed (options->config_path, &options->config->allow, &list, error) < 0 ||
         zap_allow (options->zap, self->domain, &list, options->config_path, error) < 0)
         return error->number;
     net_list_print (&list, &text);
@@ -591,8 +592,8 @@ datanode_domain (const struct datanode *self)
 }
 
 bool
-datanode_failed (const struct datanode *self)
+datanode_failed (const struct datanode *self, litedfs_error_t *why)
 {
-    return actor_ended (self->actor) || uplink_ended (self->uplink) ||
+    return uplink_ended (self->uplink, why) || actor_ended (self->actor) ||
            blockstore_failed (self->store);
 }

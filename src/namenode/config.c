@@ -7,6 +7,7 @@
 #include "namenode/config.h"
 
 #include "base/err.h"
+#include "base/listen.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -62,53 +63,21 @@ const struct option_row namenode_options[] = {
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 
-static int
-derive_tcp_port (const char *path, struct namenode_config *config, litedfs_error_t *error)
-{
-    if (config->tcp_port != NAMENODE_TCP_PORT_DERIVED) {
-        if (config->tcp_port == config->http_port)
-            return err_set (error, LITEDFS_CONFIG,
-                            "%s: tcp_port: %" PRId64
-                            " is http_port already; allowed: another one",
-                            path, config->tcp_port);
-        return 0;
-    }
-    if (config->http_port + NAMENODE_TCP_PORT_OFFSET > 65535)
-        return err_set (error, LITEDFS_CONFIG,
-                        "%s: tcp_port: it is http_port + %d unless set, and that is %" PRId64
-                        "; allowed: up to 65535, set tcp_port or a lower http_port",
-                        path, NAMENODE_TCP_PORT_OFFSET,
-                        config->http_port + NAMENODE_TCP_PORT_OFFSET);
-    config->tcp_port = config->http_port + NAMENODE_TCP_PORT_OFFSET;
-    return 0;
-}
-
-int
-namenode_config_allowed (const struct namenode_config *config, struct net_list *out,
-                         litedfs_error_t *error)
-{
-    litedfs_error_t reason;
-
-    *out = (struct net_list){0};
-    net_list_add_loopback (out);
-    for (size_t i = 0; i < config->allow.count; i++)
-        if (net_list_add (out, config->allow.items[i], &reason) < 0)
-            return err_set (error, LITEDFS_CONFIG, "allow: %s", reason.text);
-    return 0;
-}
-
 int
 namenode_config_check (const char *path, struct namenode_config *config, litedfs_error_t *error)
 {
     struct net_list allowed;
-    litedfs_error_t reason;
 
     if (config->block_size % NAMENODE_BLOCK_UNIT != 0)
         return err_set (error, LITEDFS_CONFIG,
                         "%s: block_size: %" PRId64 " is not a multiple of 65536; allowed: "
                         "64 KiB to 4 GiB in steps of 64 KiB",
                         path, config->block_size);
-    if (namenode_config_allowed (config, &allowed, &reason) < 0)
-        return err_set (error, LITEDFS_CONFIG, "%s: %s", path, reason.text);
-    return derive_tcp_port (path, config, error);
+    if (listen_allowed (path, &config->allow, &allowed, error) < 0 ||
+        listen_follow_port (path, "tcp_port", config->http_port, NAMENODE_TCP_PORT_OFFSET,
+                            &config->tcp_port, error) < 0 ||
+        listen_ports_differ (path, "http_port", config->http_port, "tcp_port", config->tcp_port,
+                             error) < 0)
+        return LITEDFS_CONFIG;
+    return 0;
 }

@@ -8,14 +8,10 @@
  */
 
 #include "base/conf.h"
-#include "base/net.h"
 #include "litedfs.h"
 
 /* tcp_port is this much above http_port unless the configuration sets it. */
 #define NAMENODE_TCP_PORT_OFFSET 10000
-
-/* The value of tcp_port that stands for "http_port + NAMENODE_TCP_PORT_OFFSET". */
-#define NAMENODE_TCP_PORT_DERIVED (-1)
 
 /* Sizes of blocks are multiples of this, in bytes: chunks and checksummed units are. */
 #define NAMENODE_BLOCK_UNIT 65536
@@ -26,8 +22,7 @@ struct namenode_config {
     char *http_host;
     int64_t http_port;
     char *tcp_host;
-    int64_t
-        tcp_port; // 0: choose one and remember it; after namenode_config_check never _DERIVED
+    int64_t tcp_port; // 0: choose one and remember it; LISTEN_PORT_FOLLOWS until checked
     int64_t block_size;
     char *data_path;
     struct option_list allow;
@@ -45,9 +40,5 @@ extern const struct option_row namenode_options[];
  * "FILE: KEY: what is wrong; allowed: ...". */
 int namenode_config_check (const char *path, struct namenode_config *config,
                            litedfs_error_t *error);
-
-/* The networks that may come in: loopback and what `allow` names.  LITEDFS_CONFIG "allow: ...". */
-int namenode_config_allowed (const struct namenode_config *config, struct net_list *out,
-                             litedfs_error_t *error);
 
 #endif

@@ -6,6 +6,7 @@
 #include "namenode/service.h"
 
 #include "base/err.h"
+#include "base/listen.h"
 #include "namenode/namenode.h"
 #include "rpc/zap.h"
 #include "web/web.h"
@@ -55,10 +56,11 @@ start_web (struct daemon *daemon, struct service *self, litedfs_error_t *error)
 static int
 allow (struct daemon *daemon, struct service *self, litedfs_error_t *error)
 {
+    const struct namenode_config *config = daemon->config;
     struct net_list allowed;
     struct buf who = {0};
 
-    int rc = namenode_config_allowed (daemon->config, &allowed, error);
+    int rc = listen_allowed (daemon->config_path, &config->allow, &allowed, error);
     if (rc == 0)
         rc = zap_allow (self->zap, NAMENODE_DOMAIN, &allowed, daemon->config_path, error);
     if (rc < 0)

@@ -4,6 +4,8 @@
  */
 #include "datanode/config.h"
 
+#include "base/listen.h"
+
 #include "base/err.h"
 #include "unit.h"
 
@@ -104,8 +106,8 @@ END_TEST
 
 START_TEST (ports_that_are_the_same_are_refused)
 {
-    assert_refused ("tcp_port: 8002\n", "8002 is also http_port");
-    assert_refused ("tcp_port: 7000\nchain_port: 7000\n", "7000 is also tcp_port");
+    assert_refused ("tcp_port: 8002\n", "8002 is http_port already");
+    assert_refused ("tcp_port: 7000\nchain_port: 7000\n", "7000 is tcp_port already");
 }
 END_TEST
 
@@ -126,7 +128,7 @@ START_TEST (allow_names_networks_besides_loopback)
     struct net_list list;
 
     ck_assert_int_eq (load ("allow: [10.0.0.0/8, fd00::/8]\n"), 0);
-    ck_assert_int_eq (datanode_config_allowed (&config, &list, &error), 0);
+    ck_assert_int_eq (listen_allowed ("f", &config.allow, &list, &error), 0);
     ck_assert (net_list_matches (&list, "127.0.0.1"));
     ck_assert (net_list_matches (&list, "10.1.2.3"));
     ck_assert (net_list_matches (&list, "fd00::1"));

@@ -5,6 +5,8 @@
  */
 #include "namenode/config.h"
 
+#include "base/listen.h"
+
 #include <string.h>
 
 #include "unit.h"
@@ -59,7 +61,7 @@ START_TEST (defaults_are_those_of_the_manual)
     ck_assert_int_eq (config.ballast_size, 16 << 20);
     ck_assert (config.delete_delay == 60);
     ck_assert_str_eq (config.data_path, "/etc/data");
-    ck_assert_int_eq (namenode_config_allowed (&config, &allowed, &error), 0);
+    ck_assert_int_eq (listen_allowed ("f", &config.allow, &allowed, &error), 0);
     ck_assert (net_list_matches (&allowed, "127.0.0.1"));
     ck_assert (!net_list_matches (&allowed, "10.0.0.1"));
 }
@@ -95,7 +97,7 @@ START_TEST (networks_are_checked_where_they_are_read)
     struct net_list allowed;
 
     ck_assert_int_eq (load ("allow: [10.0.0.0/8, 'fd00::/8']\n"), 0);
-    ck_assert_int_eq (namenode_config_allowed (&config, &allowed, &error), 0);
+    ck_assert_int_eq (listen_allowed ("f", &config.allow, &allowed, &error), 0);
     ck_assert (net_list_matches (&allowed, "10.1.2.3"));
     ck_assert (net_list_matches (&allowed, "127.0.0.1"));
     ck_assert_int_eq (load ("allow: [10.0.0.1/8]\n"), LITEDFS_CONFIG);
