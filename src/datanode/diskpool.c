@@ -33,6 +33,7 @@ struct pool_worker {
 };
 
 struct diskpool {
+    char endpoint[64]; // of results
     zsock_t *results;
     struct readbuf_pool *buffers;
     unsigned writers;
@@ -66,7 +67,7 @@ start_worker (struct diskpool *self, unsigned number, struct blockstore *store, 
     args->buffers = self->buffers;
     args->number = number;
     snprintf (args->jobs, sizeof args->jobs, "inproc://disk-%p-%u", (void *) self, number);
-    snprintf (args->results, sizeof args->results, "inproc://disk-%p", (void *) self);
+    snprintf (args->results, sizeof args->results, "%s", self->endpoint);
     worker->jobs = zsock_new (ZMQ_PUSH);
     zsock_set_sndhwm (worker->jobs, 0);
     if (zsock_bind (worker->jobs, "%s", args->jobs) < 0)
@@ -84,7 +85,8 @@ start_all (struct diskpool *self, struct blockstore *store, struct log *log,
         return err_set (error, LITEDFS_MEMORY, "disk workers: out of memory");
     self->results = zsock_new (ZMQ_PULL);
     zsock_set_rcvhwm (self->results, 0);
-    if (zsock_bind (self->results, "inproc://disk-%p", (void *) self) < 0)
+    snprintf (self->endpoint, sizeof self->endpoint, "inproc://disk-%p", (void *) self);
+    if (zsock_bind (self->results, "%s", self->endpoint) < 0)
         return err_set_errno (error, LITEDFS_FAILED, errno, "disk workers: results");
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < self->worker_count; i++)
@@ -114,6 +116,16 @@ diskpool_start (struct diskpool **out, struct blockstore *store, unsigned writer
     return rc;
 }
 
+/* Close a socket and free its name at once: libzmq frees it some time later, and the next pool may be
+ * at this one's address. */
+static void
+close_bound (zsock_t **socket, const char *endpoint)
+{
+    if (*socket)
+        zsock_unbind (*socket, "%s", endpoint);
+    zsock_destroy (socket);
+}
+
 void
 diskpool_stop (struct diskpool **self)
 {
@@ -127,9 +139,9 @@ diskpool_stop (struct diskpool **self)
             actor_ask_to_stop (pool->workers[i].actor);
     for (unsigned i = 0; i < count; i++) {
         actor_stop (&pool->workers[i].actor);
-        zsock_destroy (&pool->workers[i].jobs);
+        close_bound (&pool->workers[i].jobs, pool->workers[i].args.jobs);
     }
-    zsock_destroy (&pool->results);
+    close_bound (&pool->results, pool->endpoint);
     readbuf_pool_destroy (&pool->buffers);
     free (pool->workers);
     free (pool);
