@@ -60,6 +60,20 @@ once (struct batch_context *context, batch_work_fn *work, void *arg, litedfs_err
     return rc;
 }
 
+/* See whether the disk has room for requests that are not let through on a full one. */
+static void
+look_for_room (struct batch_context *context)
+{
+    context->no_room.number = 0;
+    if (storedir_check_room (context->dir, &context->no_room) < 0)
+        return;
+    if (context->full && clock_mono (context->clock) >= context->full_until_ms)
+        context->full = false;
+    if (context->full)
+        err_set (&context->no_room, LITEDFS_NO_SPACE,
+                 "the name node's disk is full; delete files or make room for its data_path");
+}
+
 static int
 steadily (struct batch_context *context, batch_work_fn *work, void *arg, litedfs_error_t *error)
 {
@@ -73,8 +87,11 @@ steadily (struct batch_context *context, batch_work_fn *work, void *arg, litedfs
     if (rc == LITEDFS_NO_SPACE) {
         context->full = true;
         context->full_until_ms = clock_mono (context->clock) + FULL_PAUSE_MS;
-        if (storedir_drop_ballast (context->dir))
+        // The ballast is for deletes: what else is in the batch is refused when it is run again.
+        if (storedir_drop_ballast (context->dir)) {
+            look_for_room (context);
             rc = once (context, work, arg, error);
+        }
     }
     return rc;
 }
@@ -95,20 +112,6 @@ answer_error (struct job *job, int number, const char *text)
     message_encode_error (&job->reply, job->message->envelope.id, number, text);
     job->ok = false;
     memset (&job->effects, 0, sizeof job->effects);
-}
-
-/* See whether the disk has room for requests that are not let through on a full one. */
-static void
-look_for_room (struct batch_context *context)
-{
-    context->no_room.number = 0;
-    if (storedir_check_room (context->dir, &context->no_room) < 0)
-        return;
-    if (context->full && clock_mono (context->clock) >= context->full_until_ms)
-        context->full = false;
-    if (context->full)
-        err_set (&context->no_room, LITEDFS_NO_SPACE,
-                 "the name node's disk is full; delete files or make room for its data_path");
 }
 
 static bool

@@ -338,14 +338,20 @@ int
 storedir_check_room (const struct storedir *self, litedfs_error_t *error)
 {
     uint64_t total, left;
+    uint64_t keep = self->options.reserve;
 
-    if (file_free_bytes (self->path, &total, &left, NULL) < 0 || left >= self->options.reserve)
+    // Without its ballast, that room is kept in another way, or the deletes that it is for would not
+    // find it.
+    if (!self->has_ballast)
+        keep += self->options.ballast_size;
+    if (file_free_bytes (self->path, &total, &left, NULL) < 0 || left >= keep)
         return 0;
     return err_set (error, LITEDFS_NO_SPACE,
                     "the name node's disk is full: %s has %" PRIu64 " of %" PRIu64
                     " bytes free and keeps %" PRIu64
-                    " for deletes (storage_preserve_space); delete files or make room there",
-                    self->path, left, total, self->options.reserve);
+                    " for deletes (storage_preserve_space%s); delete files or make room there",
+                    self->path, left, total, keep,
+                    self->has_ballast || keep == self->options.reserve ? "" : ", ballast_size");
 }
 
 bool

@@ -49,7 +49,8 @@ int storedir_port (const struct storedir *self);
 int storedir_set_port (const struct storedir *self, int port, litedfs_error_t *error);
 
 /* Whether there is room for requests that need some: LITEDFS_NO_SPACE, with a text that says what is
- * full and how to go on, if less than the reserve is free.  A disk that cannot be asked has room. */
+ * full and how to go on, if less than the reserve is free, or less than reserve and ballast while the
+ * ballast is not there.  A disk that cannot be asked has room. */
 int storedir_check_room (const struct storedir *self, litedfs_error_t *error);
 
 /* Give the ballast up; true if there was one. */
