@@ -301,6 +301,9 @@ nodes_heard (struct nodes *self, uint32_t number, const struct node_storage *sto
         member->node.storage_total = storage->total;
         member->node.storage_used = storage->used;
         member->node.storage_free = storage->free;
+        // Free bytes may be a little old in the writer's view, but not whether there are any.
+        if (member->node.storage_full != storage->full)
+            self->table++;
         member->node.storage_full = storage->full;
         member->node.blocks = storage->blocks;
     }
