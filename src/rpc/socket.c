@@ -88,6 +88,18 @@ set_int (void *socket, int option, int value)
     return zmq_setsockopt (socket, option, &value, sizeof value) == 0;
 }
 
+/* A ROUTER's connections are all served by one I/O thread, the one that accepts them.  libzmq tells the
+ * monitor of a connection after it has handed it to its thread; with another thread its first message
+ * may be here before that (tried: once in some thousands on a busy machine), and would be taken for one
+ * of the connection before it on the same descriptor. */
+static bool
+set_one_thread (void *socket)
+{
+    const uint64_t first = 1;
+
+    return zmq_setsockopt (socket, ZMQ_AFFINITY, &first, sizeof first) == 0;
+}
+
 /* The options of network roles. */
 static bool
 set_network_options (void *socket, const struct role *role)
@@ -115,7 +127,8 @@ set_options (void *socket, const struct role *role, const struct socket_options 
            set_int (socket, ZMQ_RCVHWM, role->receive_hwm) &&
            zmq_setsockopt (socket, ZMQ_MAXMSGSIZE, &role->frame_max, sizeof role->frame_max) ==
                0 &&
-           (role->type != ZMQ_ROUTER || set_int (socket, ZMQ_ROUTER_MANDATORY, 1)) &&
+           (role->type != ZMQ_ROUTER ||
+            (set_int (socket, ZMQ_ROUTER_MANDATORY, 1) && set_one_thread (socket))) &&
            (!(role->kind & IMMEDIATE) || set_int (socket, ZMQ_IMMEDIATE, 1)) &&
            (!(role->kind & NETWORK) || set_network_options (socket, role)) &&
            (!domain || (zmq_setsockopt (socket, ZMQ_ZAP_DOMAIN, domain, strlen (domain)) == 0 &&
