@@ -32,8 +32,9 @@ struct loader {
     const struct option_row *table;
     size_t rows;
     struct arena *arena;
-    union option_value *values; // staged, one a row
-    size_t *lines;              // on which a row was set, 0 if it was not
+    union option_value *values;   // staged, one a row
+    size_t *lines;                // on which a row was set, 0 if it was not
+    const struct option_row *row; // whose value is being read, or NULL
     litedfs_error_t *error;
     yaml_parser_t parser;
 };
@@ -66,11 +67,14 @@ locate (struct loader *self, size_t line, const char *key, size_t key_size)
     return err_prefix (self->error, "%s:%zu: %s", self->path, line, shown);
 }
 
+// Refuse what is on a line: a key, or the value of the row that is being read.
 static int
 refuse (struct loader *self, size_t line, const char *what)
 {
+    const char *key = self->row ? self->row->key : NULL;
+
     err_set (self->error, LITEDFS_CONFIG, "%s", what);
-    return locate (self, line, NULL, 0);
+    return locate (self, line, key, key ? strlen (key) : 0);
 }
 
 // The key that somebody may have meant, or NULL.
@@ -216,10 +220,8 @@ take_list (struct loader *self, const struct option_row *row, const yaml_event_t
 {
     if (event->data.sequence_start.anchor || event->data.sequence_start.tag)
         return refuse (self, line_of (event), "anchors and tags are not used here");
-    if (row->type != OPTION_LIST) {
-        err_set (self->error, LITEDFS_CONFIG, "it is a list; one value belongs here");
-        return locate (self, line_of (event), row->key, strlen (row->key));
-    }
+    if (row->type != OPTION_LIST)
+        return refuse (self, line_of (event), "it is a list; one value belongs here");
 
     const char **texts = malloc (LIST_MAX * sizeof *texts);
     if (!texts)
@@ -274,15 +276,16 @@ take_value (struct loader *self, const struct option_row *row)
     yaml_event_t event;
     int rc = next_event (self, &event);
 
+    self->row = row;
     if (rc == 0) {
         if (event.type == YAML_SEQUENCE_START_EVENT)
             rc = take_list (self, row, &event);
-        else if (event.type == YAML_MAPPING_START_EVENT) {
-            err_set (self->error, LITEDFS_CONFIG, "it is a mapping; one value belongs here");
-            rc = locate (self, line_of (&event), row->key, strlen (row->key));
-        } else
+        else if (event.type == YAML_MAPPING_START_EVENT)
+            rc = refuse (self, line_of (&event), "it is a mapping; one value belongs here");
+        else
             rc = take_scalar (self, row, &event);
     }
+    self->row = NULL;
     yaml_event_delete (&event);
     return rc;
 }

@@ -35,6 +35,10 @@ int conf_load (const char *path, const struct option_row *table, void *out, stru
 int conf_load_text (const char *path, struct slice text, const struct option_row *table,
                     void *out, struct arena *arena, litedfs_error_t *error);
 
+/* Put the line's number into an error "PATH: KEY: why" that was found after the file was read, if
+ * the file sets that key: "PATH:LINE: KEY: why". */
+void conf_add_line (const char *path, const struct option_row *table, litedfs_error_t *error);
+
 /* Set one option from text as a command line gives it ("a, b" for a list); checked as in a
  * file.  LITEDFS_CONFIG "KEY: what is wrong; allowed: ...", LITEDFS_MEMORY. */
 int conf_set (const struct option_row *table, void *values, const char *key, const char *text,

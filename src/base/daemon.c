@@ -128,11 +128,18 @@ member (void *config, size_t offset)
     return (char *) config + offset;
 }
 
+/* Read and check the configuration. */
 static int
 load (const struct daemon *daemon, void *config, struct arena *arena, litedfs_error_t *error)
 {
     int rc = conf_load (daemon->config_path, daemon->program->options, config, arena, error);
-    return rc < 0 ? rc : daemon->program->check (daemon->config_path, config, error);
+
+    if (rc == 0) {
+        rc = daemon->program->check (daemon->config_path, config, error);
+        if (rc < 0)
+            conf_add_line (daemon->config_path, daemon->program->options, error);
+    }
+    return rc;
 }
 
 /* SIGHUP: the logs anew, and what can be reloaded.  A file that is wrong changes nothing.  The texts
@@ -167,6 +174,11 @@ reload (struct daemon *daemon, void *service, struct arena *arena)
 static int
 serve (struct daemon *daemon, void *service, struct arena *arena)
 {
+    litedfs_error_t why;
+
+    err_set (&why, LITEDFS_FAILED, "it has ended by itself; %s/%s.log says why",
+             *(char **) member (daemon->config, daemon->program->log_path_offset),
+             daemon->program->name);
     sd_notify (0, "READY=1");
     for (;;) {
         int number = process_wait_signal (LOOK_MS);
@@ -178,11 +190,8 @@ serve (struct daemon *daemon, void *service, struct arena *arena)
         }
         if (number == SIGHUP)
             reload (daemon, service, arena);
-        if (daemon->program->failed (service)) {
-            log_critical (daemon->log, "%s has ended by itself; the lines before say why",
-                          daemon->program->name);
-            return EXIT_FAILURE;
-        }
+        if (daemon->program->failed (service, &why))
+            return complain (daemon, daemon->program->name, &why);
     }
 }
 

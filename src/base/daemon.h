@@ -48,7 +48,8 @@ struct daemon_program {
     int (*generate) (const char *const *values, void *config, struct arena *arena,
                      litedfs_error_t *error);
 
-    /* Derive and check what no single row can; path is for the text. */
+    /* Derive and check what no single row can.  Its error begins with "PATH: KEY: "; the number of the
+     * key's line is put into it afterwards. */
     int (*check) (const char *path, void *config, litedfs_error_t *error);
 
     /* Start and stop the service.  start blocks until it serves or has failed; nothing is left behind
@@ -59,8 +60,9 @@ struct daemon_program {
     /* The reloadable options of daemon->config have new values. */
     void (*reload) (struct daemon *daemon, void *service);
 
-    /* Whether the service has ended by itself; the daemon then stops with status 1. */
-    bool (*failed) (void *service);
+    /* Whether the service has ended by itself; the daemon then stops with status 1 and says why: what
+     * the service puts there, if it knows more than that the log says it. */
+    bool (*failed) (void *service, litedfs_error_t *why);
 };
 
 /* The first four rows of opt_rows, and where their values are. */

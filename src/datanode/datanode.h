@@ -46,7 +46,8 @@ int datanode_allow (struct datanode *self, litedfs_error_t *error);
 int datanode_tcp_port (const struct datanode *self);
 const char *datanode_domain (const struct datanode *self);
 
-/* Whether it has ended by itself, or cannot go on (the log says why): the process should end. */
-bool datanode_failed (const struct datanode *self);
+/* Whether it has ended by itself, or cannot go on: the process should end.  The log says why; why is
+ * set if there is one line that does. */
+bool datanode_failed (const struct datanode *self, litedfs_error_t *why);
 
 #endif

@@ -93,11 +93,11 @@ reload (struct daemon *daemon, void *service)
 }
 
 static bool
-failed (void *service)
+failed (void *service, litedfs_error_t *why)
 {
     const struct service *self = service;
 
-    return datanode_failed (self->node) || web_ended (self->web);
+    return datanode_failed (self->node, why) || web_ended (self->web);
 }
 
 int

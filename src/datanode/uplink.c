@@ -7,7 +7,9 @@
  *   REGISTERED   heartbeats, reports and orders run
  *
  * Whatever goes wrong with the connection ends in AWAY, and the next attempt begins retry_interval after
- * the one before.  What is wrong is logged when it begins and once a minute while it lasts.
+ * the one before.  What is wrong is logged when it begins and once a minute while it lasts.  The one thing
+ * that ends the actor, and the process with it, is a name node of another cluster at the first contact:
+ * then the disk or the address is the wrong one.
  */
 #include "datanode/uplink.h"
 
@@ -193,7 +195,7 @@ idle_ms (struct uplink *self)
 static void
 loop (struct uplink *self)
 {
-    while (!actor_stopping (self->pipe)) {
+    while (!actor_stopping (self->pipe) && self->fatal.number == 0) {
         zmq_pollitem_t items[2 + DEALER_POLL_ITEMS] = {
             {actor_pipe_socket (self->pipe), 0, ZMQ_POLLIN, 0},
             {self->notes, 0, ZMQ_POLLIN, 0}};
@@ -272,7 +274,11 @@ uplink_stop (struct uplink **self_p)
 }
 
 bool
-uplink_ended (const struct uplink *self)
+uplink_ended (const struct uplink *self, litedfs_error_t *why)
 {
-    return actor_ended (self->actor);
+    if (!actor_ended (self->actor))
+        return false;
+    if (self->fatal.number != 0)
+        *why = self->fatal;
+    return true;
 }

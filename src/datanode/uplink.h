@@ -42,7 +42,7 @@ int uplink_start (struct uplink **out, const struct uplink_options *options,
  * node. */
 void uplink_stop (struct uplink **self);
 
-/* Whether it has ended by itself. */
-bool uplink_ended (const struct uplink *self);
+/* Whether it has ended by itself; why is set if there is one line that says it. */
+bool uplink_ended (const struct uplink *self, litedfs_error_t *why);
 
 #endif

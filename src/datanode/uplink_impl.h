@@ -37,9 +37,11 @@ struct uplink {
     bool orders_pending;   // node.orders is under way
     bool orders_executing; // the datanode actor has orders
     int64_t orders_sent_ms;
-    int64_t connected_ms; // when the dealer was last seen connected
-    bool lost;            // a callback found that the connection is of no use
-    int trouble;          // error number that was complained of last, 0: none
+    int64_t connected_ms;  // when the dealer was last seen connected
+    bool lost;             // a callback found that the connection is of no use
+    bool was_registered;   // since the process started
+    litedfs_error_t fatal; // why this actor ends; number 0: it does not
+    int trouble;           // error number that was complained of last, 0: none
     int64_t complained_ms;
 
     // When to do what next.

@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REFUSED_RETRY_MS 10000   // after the name node did not let us in, at least
 #define COMPLAIN_AGAIN_MS 60000  // how often a trouble that lasts is logged
 #define ORDERS_PARKED_MS 30000   // how long the name node keeps a node.orders
 #define ORDERS_SLACK_MS 15000    // and how much later its reply may come
@@ -50,21 +49,17 @@ uplink_complain (struct uplink *self, const litedfs_error_t *error)
                  self->options.config->retry_interval);
 }
 
-/* The next attempt comes no earlier than this. */
-static void
-delay_attempt (struct uplink *self, int64_t pause_ms)
-{
-    if (self->attempt_ms < uplink_now (self) + pause_ms)
-        self->attempt_ms = uplink_now (self) + pause_ms;
-}
-
 void
 uplink_lose (struct uplink *self, const litedfs_error_t *error)
 {
-    uplink_complain (self, error);
+    if (error->number == LITEDFS_WRONG_CLUSTER && !self->was_registered) {
+        self->fatal = *error; // said when the process ends
+        err_prefix (&self->fatal, "data_path[%s]: %s", self->options.config->data_path,
+                    self->peer);
+    } else {
+        uplink_complain (self, error);
+    }
     self->lost = true;
-    if (error->number == LITEDFS_REFUSED || error->number == LITEDFS_WRONG_CLUSTER)
-        delay_attempt (self, REFUSED_RETRY_MS);
 }
 
 /* A request failed whose timer is *next_ms: if the connection did, it is lost; if the name node
@@ -184,6 +179,7 @@ on_register (void *arg, struct message *message, zmq_msg_t *payload,
         return;
     }
     self->stage = UPLINK_REGISTERED;
+    self->was_registered = true;
     self->node = (uint32_t) reply.node;
     self->trouble = 0;
     self->table = 0;

@@ -5,6 +5,7 @@
  */
 #include "datanode/datanode.h"
 
+#include "../unit/unit.h"
 #include "base/crc.h"
 #include "base/err.h"
 #include "base/process.h"
@@ -12,7 +13,6 @@
 #include "rpc/dealer.h"
 #include "rpc/router.h"
 #include "rpc/socket.h"
-#include "../unit/unit.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -421,7 +421,7 @@ START_TEST (a_node_registers_once_and_sends_heartbeats)
     ck_assert_uint_gt (name.registration.storage_total, 0);
     WAIT_FOR (name.heartbeats >= 3);
     ck_assert_uint_eq (name.registered, 1);
-    ck_assert (!datanode_failed (node));
+    ck_assert (!datanode_failed (node, &error));
 }
 END_TEST
 
@@ -683,7 +683,7 @@ START_TEST (hostile_frames_change_nothing)
     }
     put_block (BLOCK, 2 * CHUNK);
     socket_close (&socket);
-    ck_assert (!datanode_failed (node));
+    ck_assert (!datanode_failed (node, &error));
 }
 END_TEST
 

@@ -5,6 +5,8 @@
  */
 #include "base/conf.h"
 
+#include "base/err.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,9 +232,9 @@ START_TEST (a_wrong_shape_says_which)
     check_refused ("http_port:\n  a: 1\n",
                    "2: http_port: it is a mapping; one value belongs here");
     check_refused ("allow:\n- a\n- [b]\n",
-                   "3: a text or number belongs here, not a mapping or a list");
+                   "3: allow: a text or number belongs here, not a mapping or a list");
     check_refused ("allow: [{a: b}]\n",
-                   "1: a text or number belongs here, not a mapping or a list");
+                   "1: allow: a text or number belongs here, not a mapping or a list");
     check_refused ("[a, b]: 1\n", "1: a text or number belongs here, not a mapping or a list");
     check_refused ("allow: [a, '']\n",
                    "1: allow: '' is an empty text in the list; allowed: a list of texts");
@@ -267,14 +269,15 @@ END_TEST
 
 START_TEST (anchors_aliases_and_tags_are_refused)
 {
-    check_refused ("http_host: &a x\n", "1: anchors (&name) are not used here");
-    check_refused ("http_host: *a\n", "1: aliases (*name) are not used here");
+    check_refused ("http_host: &a x\n", "1: http_host: anchors (&name) are not used here");
+    check_refused ("http_host: *a\n", "1: http_host: aliases (*name) are not used here");
     check_refused ("*a : x\n", "1: aliases (*name) are not used here");
-    check_refused ("allow: [*a]\n", "1: aliases (*name) are not used here");
-    check_refused ("allow: &a [x]\n", "1: anchors and tags are not used here");
-    check_refused ("allow: !!set [x]\n", "1: anchors and tags are not used here");
+    check_refused ("allow: [*a]\n", "1: allow: aliases (*name) are not used here");
+    check_refused ("allow: &a [x]\n", "1: allow: anchors and tags are not used here");
+    check_refused ("allow: !!set [x]\n", "1: allow: anchors and tags are not used here");
     check_refused ("&a {http_port: 1}\n", "1: anchors and tags are not used here");
-    check_refused ("http_host: !!python/object x\n", "1: tags (!name) are not used here");
+    check_refused ("http_host: !!python/object x\n",
+                   "1: http_host: tags (!name) are not used here");
     check_refused ("!!str http_host: x\n", "1: tags (!name) are not used here");
 }
 END_TEST
@@ -312,7 +315,7 @@ START_TEST (bytes_that_are_no_text_say_where)
     ck_assert_int_eq (load_bytes ("http_host: a\0b\n", 15), LITEDFS_CONFIG);
     ck_assert_int_eq (load_bytes ("\0\0\0\0", 4), LITEDFS_CONFIG);
     ck_assert_int_eq (load_bytes ("\xff\xfeh\0t\0", 6), LITEDFS_CONFIG);
-    check_refused ("http_host: \"a\\0b\"\n", "1: the text holds a NUL character");
+    check_refused ("http_host: \"a\\0b\"\n", "1: http_host: the text holds a NUL character");
     check_refused (
         "http_host: \"a\\nb\"\n",
         "1: http_host: 'a\\nb' holds control characters or is not UTF-8; allowed: text");
@@ -340,13 +343,13 @@ START_TEST (hostile_sizes_get_no_further_than_their_line)
         size_t times;
         const char *expected;
     } cases[] = {
-        {"http_host: ", "x", 70000, ":1: the value is longer than 64 KiB"},
+        {"http_host: ", "x", 70000, ":1: http_host: the value is longer than 64 KiB"},
         {"", "x", 70000, ""},
         {"http_host: ", "[", 500000, ":1: http_host: it is a list; one value belongs here"},
-        {"allow: ", "[", 500000, ":1: a text or number belongs here"},
+        {"allow: ", "[", 500000, ":1: allow: a text or number belongs here"},
         {"", "- ", 500000, ":1: the file must be a mapping"},
-        {"allow: [", "a,", 400000, ":1: the list is too long"},
-        {"allow:\n", "- a\n", 200000, "the list is too long"},
+        {"allow: [", "a,", 400000, ":1: allow: the list is too long"},
+        {"allow:\n", "- a\n", 200000, "allow: the list is too long"},
         {"", "{", 500000, ":1: a text or number belongs here"},
         {"http_host: ", "x", 1048570, "it is larger than 1 MiB"},
         {"", "a: b\n", 100000, ":1: a: there is no such key"},
@@ -561,6 +564,44 @@ START_TEST (a_reload_takes_what_can_be_reloaded_and_names_the_rest)
 }
 END_TEST
 
+static const char *
+with_line (const char *path, const char *text)
+{
+    err_set (&error, LITEDFS_CONFIG, "%s", text);
+    conf_add_line (path, table, &error);
+    return error.text;
+}
+
+START_TEST (an_error_of_later_gets_the_line_of_its_key)
+{
+    char path[] = "/tmp/litedfs-conf-XXXXXX";
+    static const char text[] =
+        "# http_port: 1\n\n  sync: true\n\"http_port\" : 2\nmanager_http_host: x\n"
+        "log_level: INFO";
+    char said[256], expected[256];
+    int fd = mkstemp (path);
+
+    ck_assert_int_ge (fd, 0);
+    ck_assert_int_eq (write (fd, text, sizeof text - 1), sizeof text - 1);
+    close (fd);
+    static const struct {
+        const char *key, *line;
+    } rows[] = {{"http_port", "4: "},         {"sync", "3: "},      {"name_http_host", "5: "},
+                {"manager_http_host", "5: "}, {"log_level", "6: "}, {"http_host", " "},
+                {"no_such_key", " "}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf (said, sizeof said, "%s: %s: why: not", path, rows[i].key);
+        snprintf (expected, sizeof expected, "%s:%s%s: why: not", path, rows[i].line,
+                  rows[i].key);
+        ck_assert_str_eq (with_line (path, said), expected);
+    }
+    ck_assert_str_eq (with_line (path, "out of memory"), "out of memory");
+    ck_assert_str_eq (with_line (path, path), path);
+    unlink (path);
+    ck_assert_str_eq (with_line (path, said), said);
+}
+END_TEST
+
 START_TEST (the_table_prints_for_the_man_page)
 {
     char *text = NULL;
@@ -594,4 +635,5 @@ UNIT_MAIN_FIXTURE (
     the_generated_file_is_aligned_and_complete, the_generated_file_reads_back_to_the_same,
     the_file_that_users_of_the_original_have_is_written_byte_for_byte,
     one_option_can_be_set_with_the_same_checks,
-    a_reload_takes_what_can_be_reloaded_and_names_the_rest, the_table_prints_for_the_man_page)
+    a_reload_takes_what_can_be_reloaded_and_names_the_rest,
+    an_error_of_later_gets_the_line_of_its_key, the_table_prints_for_the_man_page)

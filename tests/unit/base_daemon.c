@@ -111,10 +111,11 @@ reload (struct daemon *daemon, void *service)
 }
 
 static bool
-failed (void *service)
+failed (void *service, litedfs_error_t *why)
 {
     const struct daemon *daemon = service;
     const struct config *config = daemon->config;
+    (void) why;
     return strcmp (config->mode, "end") == 0;
 }
 
