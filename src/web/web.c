@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/net.h"
 #include "rpc/dealer.h"
+#include "web/connections.h"
 #include "web/page.h"
 
 #include <errno.h>
@@ -26,8 +27,8 @@
 #include <unistd.h>
 
 #define IDLE_SECONDS 15u
-#define CONNECTIONS 256u
-#define CONNECTIONS_AN_ADDRESS 32u
+#define CONNECTIONS 256u     // then the longest without a request goes
+#define CONNECTIONS_MAX 512u // then nobody is let in: that many are being answered or closed
 #define CONNECTION_MEMORY ((size_t) 32 << 10)
 #define BACKLOG 128
 #define TICK_MS 100    // libmicrohttpd's own time-outs are looked after this often
@@ -42,6 +43,7 @@ struct web {
     struct MHD_Daemon *daemon;
     struct dealer *dealer;
     struct waiting *waiting; // requests that wait for the ROUTER
+    struct connections connections;
     bool stopping;
 };
 
@@ -95,6 +97,15 @@ answer_error (struct MHD_Connection *connection, unsigned status, int number, co
     return rc;
 }
 
+/* What on_connection has put there. */
+static struct connection *
+place_of (struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info (connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
 /* ---- /cluster/info ------------------------------------------------------------------------------- */
 
 static void ask_cluster (struct waiting *self, uint64_t cursor);
@@ -107,6 +118,7 @@ finish (struct waiting *self, unsigned status)
     self->status = status;
     if (self->suspended) {
         self->suspended = false;
+        connections_set_busy (&self->web->connections, place_of (self->connection), false);
         MHD_resume_connection (self->connection);
     }
 }
@@ -223,10 +235,11 @@ peer_address (struct MHD_Connection *connection, char out[NET_ADDRESS_SIZE])
         out[0] = '\0';
 }
 
-/* What can be said about a request before its path is looked at; true if it was answered. */
+/* What can be said of a request by its head alone; true if it was answered.  libmicrohttpd closes the
+ * connection after such an answer. */
 static bool
-refuse (struct web *self, struct MHD_Connection *connection, const char *path,
-        const char *method, enum MHD_Result *rc)
+refuse (struct web *self, struct MHD_Connection *connection, const char *method,
+        enum MHD_Result *rc)
 {
     char address[NET_ADDRESS_SIZE];
     char text[512];
@@ -240,9 +253,6 @@ refuse (struct web *self, struct MHD_Connection *connection, const char *path,
                strcmp (method, MHD_HTTP_METHOD_HEAD) != 0) {
         *rc = answer_error (connection, MHD_HTTP_METHOD_NOT_ALLOWED, LITEDFS_UNSUPPORTED,
                             "only GET and HEAD are served here");
-    } else if (!find_route (self, path)) {
-        *rc = answer_error (connection, MHD_HTTP_NOT_FOUND, LITEDFS_NOT_FOUND,
-                            "there is nothing under this path");
     } else if (self->stopping) {
         *rc = answer_error (connection, MHD_HTTP_SERVICE_UNAVAILABLE, LITEDFS_CANCELLED,
                             "the service is stopping");
@@ -250,6 +260,23 @@ refuse (struct web *self, struct MHD_Connection *connection, const char *path,
         return false;
     }
     return true;
+}
+
+static void
+on_connection (void *arg, struct MHD_Connection *connection, void **context,
+               enum MHD_ConnectionNotificationCode code)
+{
+    struct web *self = arg;
+
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        connections_remove (&self->connections, *context);
+        *context = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info (connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info)
+        *context = connections_add (&self->connections, info->connect_fd);
 }
 
 static struct waiting *
@@ -277,7 +304,7 @@ on_request (void *arg, struct MHD_Connection *connection, const char *path, cons
     (void) upload;
 
     if (!waiting) {
-        if (refuse (self, connection, path, method, &rc))
+        if (refuse (self, connection, method, &rc))
             return rc;
         *state = waiting = waiting_new (self, connection);
         return waiting ? MHD_YES : MHD_NO;
@@ -287,12 +314,17 @@ on_request (void *arg, struct MHD_Connection *connection, const char *path, cons
                              "a GET has no body");
     if (!waiting->asked) {
         waiting->asked = true;
-        find_route (self, path)->get (waiting);
+        const struct route_row *route = find_route (self, path);
+        if (!route)
+            return answer_error (connection, MHD_HTTP_NOT_FOUND, LITEDFS_NOT_FOUND,
+                                 "there is nothing under this path");
+        route->get (waiting);
     }
     if (waiting->status)
         return answer (connection, waiting->status, &waiting->body);
     MHD_suspend_connection (connection);
     waiting->suspended = true;
+    connections_set_busy (&self->connections, place_of (connection), true);
     return MHD_YES;
 }
 
@@ -302,11 +334,11 @@ on_end (void *arg, struct MHD_Connection *connection, void **state,
 {
     struct web *self = arg;
     struct waiting *waiting = *state;
-    (void) connection;
     (void) code;
 
     if (!waiting)
         return;
+    connections_set_busy (&self->connections, place_of (connection), false);
     for (struct waiting **at = &self->waiting; *at; at = &(*at)->next)
         if (*at == waiting) {
             *at = waiting->next;
@@ -318,6 +350,15 @@ on_end (void *arg, struct MHD_Connection *connection, void **state,
     buf_free (&waiting->body);
     free (waiting);
     *state = NULL;
+}
+
+/* Paths are compared as they came: decoded, "/%00" would end after its slash. */
+static size_t
+keep_escapes (void *arg, struct MHD_Connection *connection, char *text)
+{
+    (void) arg;
+    (void) connection;
+    return strlen (text);
 }
 
 static void
@@ -400,12 +441,14 @@ end_waiting (struct web *self)
 static int
 start_http (struct web *self, litedfs_error_t *error)
 {
+    self->connections.limit = CONNECTIONS;
     self->daemon = MHD_start_daemon (
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, self,
         MHD_OPTION_LISTEN_SOCKET, self->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_end, self,
-        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, CONNECTIONS_AN_ADDRESS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, self, MHD_OPTION_CONNECTION_TIMEOUT,
+        IDLE_SECONDS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        CONNECTION_MEMORY, MHD_OPTION_END);
     if (!self->daemon)
         return err_set (error, LITEDFS_FAILED, "HTTP on %s:%d: libmicrohttpd does not start",
                         self->options.host, self->options.port);

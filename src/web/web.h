@@ -12,7 +12,8 @@
  * Anything else is a 404, another method a 405, somebody whom the list does not let in a 403, all in
  * JSON: {"error": word, "message": text}.  What needs the name node's state is asked over the ROUTER's
  * inproc endpoint, as an ordinary client would, so a slow answer holds nobody but who waits for it.
- * A connection that says nothing is closed after 15 s; 256 connections in all, 32 an address.
+ * A connection that says nothing is closed after 15 s, and before that when there are more than 256
+ * (connections.h): idle and slow clients hold nobody out.
  */
 
 #include "base/clock.h"
