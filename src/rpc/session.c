@@ -5,8 +5,9 @@
  *
  * Descriptors are reused as soon as they are closed, so each has a mark whether its connection
  * is open, kept from the monitor's events.  A session whose descriptor turns up with another
- * routing id has ended, whatever the monitor said.  Ends are queued; the queue has room for
- * every open session, so that an end never fails for memory.
+ * routing id has ended, whatever the monitor said; unless that is the id of a connection before
+ * it, of which libzmq still has messages: ids that libzmq gives count up, and tell.  Ends are
+ * queued; the queue has room for every open session, so that an end never fails for memory.
  *
  * Outstanding requests are kept sorted by id.  Ids of one peer ascend, nearly always, and are
  * confirmed from the front, so that both ends cost nothing; a peer that numbers otherwise costs
@@ -14,6 +15,7 @@
  */
 #include "rpc/session.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,6 +263,20 @@ add (struct session_table *self, const uint8_t *id, size_t size, int fd)
     return session;
 }
 
+/* Whether libzmq gave a its id before it gave b its own: a zero byte and a 32-bit counter.  False
+ * for an id that a peer has chosen. */
+static bool
+is_older (const uint8_t *a, size_t a_size, const struct session *b)
+{
+    uint32_t numbers[2];
+
+    if (a_size != 5 || b->id_size != 5 || a[0] != 0 || b->id[0] != 0)
+        return false;
+    memcpy (&numbers[0], a + 1, sizeof numbers[0]);
+    memcpy (&numbers[1], b->id + 1, sizeof numbers[1]);
+    return (int32_t) (ntohl (numbers[0]) - ntohl (numbers[1])) < 0; // it may wrap
+}
+
 struct session *
 session_table_get (struct session_table *self, const uint8_t *id, size_t size, int fd,
                    int64_t now_ms)
@@ -276,12 +292,15 @@ session_table_get (struct session_table *self, const uint8_t *id, size_t size, i
         struct connection *connection = connection_of (self, fd);
         if (fd >= 0 && !connection)
             return NULL;
-        if (connection && connection->session)
+        bool left_over =
+            connection && connection->session && is_older (id, size, connection->session);
+        if (connection && connection->session && !left_over)
             end (self, connection->session);
         session = add (self, id, size, fd);
         if (!session)
             return NULL;
-        if (connection)
+        session->left_over = left_over;
+        if (connection && !left_over)
             connection->session = session;
     }
     session->used_ms = now_ms;
@@ -291,7 +310,7 @@ session_table_get (struct session_table *self, const uint8_t *id, size_t size, i
 bool
 session_table_is_open (const struct session_table *self, const struct session *session)
 {
-    return session->fd < 0 || self->connections[session->fd].open;
+    return !session->left_over && (session->fd < 0 || self->connections[session->fd].open);
 }
 
 struct session *

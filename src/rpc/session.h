@@ -38,7 +38,8 @@ struct outstanding {
 
 struct session {
     uint64_t number;
-    int fd; // -1: a peer in this process
+    int fd;         // -1: a peer in this process
+    bool left_over; // of a connection that had the descriptor before
     int64_t used_ms;
     struct outstanding *items; // by id; items[first] to items[first + count - 1]
     size_t first;

@@ -97,6 +97,43 @@ START_TEST (a_descriptor_that_is_used_again_is_another_session)
 }
 END_TEST
 
+/* The session of an id as libzmq gives them. */
+static struct session *
+get_counted (uint32_t count, int fd)
+{
+    const uint8_t id[5] = {0, (uint8_t) (count >> 24), (uint8_t) (count >> 16),
+                           (uint8_t) (count >> 8), (uint8_t) count};
+
+    return session_table_get (table, id, sizeof id, fd, 0);
+}
+
+START_TEST (what_is_left_of_an_older_connection_does_not_end_the_session_of_a_newer_one)
+{
+    static const uint32_t counts[] = {7, 0xffffffff, 0x7fffffff};
+
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        session_table_opened (table, 7);
+        uint64_t first = get_counted (counts[i], 7)->number;
+        session_table_closed (table, 7);
+        ck_assert_uint_eq (next_ended (), first);
+        session_table_opened (table, 7);
+        uint64_t second = get_counted (counts[i] + 1, 7)->number;
+        for (int again = 0; again < 3; again++) {
+            struct session *left = get_counted (counts[i], 7);
+            uint64_t left_number = left->number;
+            ck_assert (!session_table_is_open (table, left));
+            session_table_gone (table, left);
+            ck_assert_uint_eq (next_ended (), left_number);
+            ck_assert_uint_eq (get_counted (counts[i] + 1, 7)->number, second);
+            ck_assert (session_table_is_open (table, get_counted (counts[i] + 1, 7)));
+        }
+        session_table_closed (table, 7);
+        ck_assert_uint_eq (next_ended (), second);
+    }
+    ck_assert_uint_eq (session_table_count (table), 0);
+}
+END_TEST
+
 START_TEST (a_routing_id_that_comes_by_another_connection_is_another_session)
 {
     session_table_opened (table, 7);
@@ -264,6 +301,7 @@ START_TEST (replies_that_are_not_counted_may_be_unread)
 END_TEST
 
 UNIT_MAIN_FIXTURE ("rpc_session", setup, teardown, a_connection_keeps_its_session,
+                   what_is_left_of_an_older_connection_does_not_end_the_session_of_a_newer_one,
                    a_closed_connection_ends_its_session_once,
                    a_descriptor_that_is_used_again_is_another_session,
                    a_routing_id_that_comes_by_another_connection_is_another_session,
