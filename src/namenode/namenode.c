@@ -8,9 +8,10 @@
  *   nodes      heartbeats and registrations concern the registry (nodes.h): server_nodes.c;
  *              node.orders is parked until there is something to do
  *
- * A turn: what the writer has done, connections that have ended, up to TURN_MAX requests, parked
- * requests; then, if the socket was drained, who was silent for too long.  Time in which this actor
- * did not listen (the process was stopped, the machine slept) is nobody's silence.
+ * A turn: what the writer has done, connections that have ended, requests (up to TURN_MAX, or as many as
+ * TURN_MS allow), parked requests, and who was silent for too long.  Time in which this actor did not
+ * listen (the process was stopped, the machine slept) is nobody's silence, nor is time in which a
+ * heartbeat waits for its turn in a socket that is never empty.
  */
 #include "namenode/namenode.h"
 
@@ -23,11 +24,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Requests, and results of the writer, in a turn. */
-enum { TURN_MAX = 256, RESULTS_MAX = 2048 };
+/* Requests, and results of the writer, in a turn; milliseconds after which no more requests are taken,
+ * because some walk over a large directory and the results of others wait. */
+enum { TURN_MAX = 256, RESULTS_MAX = 2048, TURN_MS = 50 };
 
 /* Milliseconds: how long a turn waits at most; what it may be late before that counts as a stall. */
 enum { TICK_MS = 250, STALL_MS = 1000 };
+
+/* How long, in milliseconds, a message may wait in a socket that is not drained.  Connections take turns
+ * in it, so it is not for long, whoever floods it. */
+enum { QUEUE_MS = 10000 };
 
 /* How often, and after how many milliseconds, a chosen port is tried again. */
 enum { BIND_TRIES = 25, BIND_PAUSE_MS = 20 };
@@ -111,12 +117,11 @@ take_closed (struct server *self)
 
 /* True when there is nothing left to receive. */
 static bool
-take_requests (struct server *self)
+take_requests (struct server *self, int64_t began_ms)
 {
     struct request *request;
-    int count = 0;
 
-    while (count < TURN_MAX && router_receive (self->router, &request)) {
+    for (int count = 0; router_receive (self->router, &request);) {
         take_closed (self); // what ended before this request came
         uint32_t node = nodes_of_session (self->nodes, request->route.session);
         enum message_peer peer = PEER_CLIENT;
@@ -126,9 +131,10 @@ take_requests (struct server *self)
                          clock_wall (self->clock));
         }
         router_dispatch (self->router, rows, sizeof rows / sizeof *rows, self, peer, &request);
-        count++;
+        if (++count == TURN_MAX || clock_mono (self->clock) - began_ms >= TURN_MS)
+            return false;
     }
-    return count < TURN_MAX;
+    return true;
 }
 
 /* Time since we listened last, beyond what a turn takes, is our own silence. */
@@ -155,13 +161,11 @@ turn (struct server *self)
     forgive_stall (self, now);
     take_results (self);
     take_closed (self);
-    bool drained = take_requests (self);
+    self->listened_ms = now;
+    bool drained = take_requests (self, now);
     take_closed (self);
     server_hand_out (self);
-    if (drained) {
-        server_judge (self, now);
-        self->listened_ms = now;
-    }
+    server_judge (self, now, drained ? 0 : QUEUE_MS);
     server_update_writer (self, false);
     server_end_snapshot (self);
 }

@@ -16,6 +16,7 @@
 struct registration {
     uint64_t token;
     uint64_t session; // 0: it has ended
+    struct uuid uuid;
     struct node_storage storage;
     int64_t interval_ms;
     int64_t timeout_ms;
@@ -33,7 +34,7 @@ struct parked {
 struct server {
     struct log *log;
     const struct clock *clock;
-    int64_t listened_ms; // when the ROUTER was empty last
+    int64_t listened_ms; // when the last turn began
     int64_t stalled_ms;  // when it was noticed last that we had not listened; 0: never
     struct storedir *dir;
     struct op_settings settings;
@@ -97,8 +98,9 @@ bool server_finish_register (struct server *self, const struct writer_result *re
 /* A session has ended. */
 void server_forget_session (struct server *self, uint64_t session);
 
-/* Count nodes offline that, at the time now_ms, have been silent for too long. */
-void server_judge (struct server *self, int64_t now_ms);
+/* Count nodes offline that, at the time now_ms, have been silent for too long.  What they said in the
+ * last waiting_ms may not have been heard yet. */
+void server_judge (struct server *self, int64_t now_ms, int64_t waiting_ms);
 
 /* The node has new orders; they are handed out by server_hand_out. */
 void server_orders_ready (struct server *self, uint32_t node);

@@ -39,6 +39,39 @@ grown (void *array, size_t count, size_t *room, size_t size)
     return larger;
 }
 
+/* Refuse what must not even reach the node's row: an identity that another session has or is about to
+ * get, and a second identity of this session. */
+static int
+check_identity (struct server *self, const struct uuid *uuid, uint64_t session,
+                litedfs_error_t *error)
+{
+    uint32_t number = nodes_of_session (self->nodes, session);
+    char text[UUID_TEXT_SIZE];
+    int rc = nodes_check_twin (self->nodes, uuid, session, clock_mono (self->clock), error);
+
+    if (rc == 0 && number != 0)
+        rc = server_take_view (self, false, error);
+    if (rc < 0)
+        return rc;
+    const struct node *known = number != 0 ? nodes_view_find (self->view, number) : NULL;
+    bool second = known && !uuid_equal (&known->uuid, uuid);
+    for (size_t i = 0; i < self->pending_count; i++) {
+        const struct registration *pending = &self->pending[i];
+        bool same = uuid_equal (&pending->uuid, uuid);
+        if (pending->session == session && !same)
+            second = true;
+        else if (pending->session != session && pending->session != 0 && same)
+            return err_set (error, LITEDFS_NODE_EXISTS,
+                            "node[%s]: another data node with this identity registers now; was "
+                            "its disk copied? each data node needs a data_path of its own",
+                            uuid_print (uuid, text));
+    }
+    return second ? err_set (error, LITEDFS_INVALID,
+                             "node[%s]: this session has registered as another node",
+                             uuid_print (uuid, text))
+                  : 0;
+}
+
 int
 server_on_register (void *context, struct request *request, litedfs_error_t *error)
 {
@@ -48,8 +81,7 @@ server_on_register (void *context, struct request *request, litedfs_error_t *err
 
     int rc = message_request_fields (request->message, &fields, error);
     if (rc == 0)
-        rc = nodes_check_twin (self->nodes, &fields.uuid, request->route.session,
-                               clock_mono (self->clock), error);
+        rc = check_identity (self, &fields.uuid, request->route.session, error);
     if (rc < 0)
         return rc;
     struct registration *pending =
@@ -61,6 +93,7 @@ server_on_register (void *context, struct request *request, litedfs_error_t *err
     *pending = (struct registration){
         .token = ++self->last_token,
         .session = request->route.session,
+        .uuid = fields.uuid,
         .storage = {fields.storage_total, fields.storage_used, fields.storage_free,
                     fields.storage_full, fields.blocks},
         .interval_ms = (int64_t) fields.heartbeat_interval,
@@ -129,6 +162,7 @@ enter_node (struct server *self, const struct registration *pending, uint32_t nu
     struct node node;
     int64_t now = clock_mono (self->clock);
 
+    server_end_snapshot (self); // it may be older than what the writer has stored
     int rc = server_take_snapshot (self, error);
     if (rc == 0)
         rc = node_row_get (self->snapshot, number, &row, error);
@@ -276,14 +310,15 @@ server_forget_session (struct server *self, uint64_t session)
 }
 
 void
-server_judge (struct server *self, int64_t now_ms)
+server_judge (struct server *self, int64_t now_ms, int64_t waiting_ms)
 {
     uint32_t number;
     int64_t silent_ms;
     char why[80];
 
-    while (
-        (number = nodes_expire (self->nodes, now_ms, clock_wall (self->clock), &silent_ms))) {
+    while ((number = nodes_expire (self->nodes, now_ms - waiting_ms, clock_wall (self->clock),
+                                   &silent_ms))) {
+        silent_ms += waiting_ms;
         snprintf (why, sizeof why, "silent for %" PRId64 ".%03d s", silent_ms / 1000,
                   (int) (silent_ms % 1000));
         log_offline (self, number, why);
