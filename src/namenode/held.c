@@ -13,6 +13,10 @@
 
 #include <string.h>
 
+/* A node's numbers end here: one who lies about them leaves as many for the node itself, which has to go
+ * on above what was said in its name. */
+#define HELD_SEQ_MAX ((uint64_t) WIRE_MAX / 2)
+
 int
 held_claim (struct txn *txn, uint32_t node, uint64_t block, uint64_t size,
             litedfs_error_t *error)
@@ -206,6 +210,8 @@ held_apply (struct txn *txn, uint32_t node, const struct wire_change *changes, s
     for (size_t i = 1; i < count; i++)
         if (changes[i].seq <= changes[i - 1].seq)
             return err_set (error, LITEDFS_INVALID, "changes: their numbers do not ascend");
+    if (count > 0 && changes[count - 1].seq > HELD_SEQ_MAX)
+        return err_set (error, LITEDFS_INVALID, "changes: no node has made so many");
     int rc = node_row_get (txn, node, &row, error);
     if (rc == LITEDFS_NOT_FOUND)
         return err_set (error, rc, "node[%u]: no node has this number", node);

@@ -32,7 +32,8 @@ struct held_report {
 
 /* Apply a node's changes in order.  Those up to the node's seq were applied before and are passed over.
  * Numbers that are missing can only be had by comparing inventories; they are counted and passed too.
- * LITEDFS_NOT_FOUND: no such node; LITEDFS_INVALID: the numbers do not ascend. */
+ * LITEDFS_NOT_FOUND: no such node; LITEDFS_INVALID: the numbers do not ascend, or no node can
+ * have come so far. */
 int held_apply (struct txn *txn, uint32_t node, const struct wire_change *changes, size_t count,
                 struct held_report *out, litedfs_error_t *error);
 

@@ -66,28 +66,32 @@ check_cluster (struct op *op, const struct node_register_request *request)
         uuid_print (&request->cluster, theirs), uuid_print (&op->settings->cluster, ours));
 }
 
+/* How far above the numbers that were drawn here one may be that a node says it has: a store that was
+ * put back is behind, but nobody shall use all numbers up by having the last one. */
+#define NUMBERS_AHEAD_MAX 65536
+
 /* The row of the UUID, or a new one, whose number is the one that the node has if that is free. */
 static int
 find_or_make_node (struct op *op, const struct node_register_request *request,
                    struct node_row *row, bool *made)
 {
     struct node_row other;
-    uint64_t number = request->node;
+    uint64_t number = request->node, last;
     int rc = node_row_find (op->txn, &request->uuid, row, op->error);
 
     *made = rc == LITEDFS_NOT_FOUND;
     if (rc != LITEDFS_NOT_FOUND)
         return rc;
-    rc = number == 0 ? 0 : node_row_get (op->txn, (uint32_t) number, &other, op->error);
+    rc = meta_get (op->txn, META_NODE, &last, op->error);
+    if (rc == 0 && number != 0)
+        rc = node_row_get (op->txn, (uint32_t) number, &other, op->error);
     if (rc < 0 && rc != LITEDFS_NOT_FOUND)
         return rc;
     *row = (struct node_row){.uuid = request->uuid,
                              .time = (uint64_t) txn_frame (op->txn)->wall_ms};
-    if (number != 0 && rc == LITEDFS_NOT_FOUND) {
-        uint64_t last;
-        if ((rc = meta_get (op->txn, META_NODE, &last, op->error)) == 0 && number > last)
-            rc = meta_put (op->txn, META_NODE, number, op->error);
-    } else
+    if (rc == LITEDFS_NOT_FOUND && number <= last + NUMBERS_AHEAD_MAX)
+        rc = number > last ? meta_put (op->txn, META_NODE, number, op->error) : 0;
+    else
         rc = meta_next (op->txn, META_NODE, &number, op->error);
     row->number = (uint32_t) number;
     return rc;
@@ -224,8 +228,9 @@ op_node_report (struct op *op)
     return 0;
 }
 
-/* How many orders a request confirms and a reply lists; the rest comes with the next one. */
-enum { ORDERS_MAX = 4096 };
+/* How many orders a request confirms, and how many a reply lists; the rest comes with the next one.  A
+ * reply is short, because who asks and asks and does not read is not stopped as other readers are. */
+enum { CONFIRM_MAX = 4096, ORDERS_MAX = 512 };
 
 /* Orders of another epoch are numbered by nobody we know: the node begins anew. */
 static int
@@ -252,7 +257,7 @@ op_node_confirm (struct op *op)
 
     return rc < 0 || after == 0 ? rc
                                 : orders_confirm (op->txn, (uint32_t) request->node, after,
-                                                  ORDERS_MAX, &confirmed, op->error);
+                                                  CONFIRM_MAX, &confirmed, op->error);
 }
 
 int

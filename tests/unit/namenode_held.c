@@ -161,6 +161,21 @@ START_TEST (numbers_that_are_missing_are_counted_and_ones_that_fall_refused)
 }
 END_TEST
 
+START_TEST (nobody_can_use_a_nodes_numbers_up)
+{
+    struct wire_change change = {.seq = WIRE_MAX, .kind = CHANGE_REMOVED, .block = 1};
+    struct held_report report;
+    struct txn *txn = begin ();
+
+    add_node (txn, 1);
+    ck_fails (LITEDFS_INVALID, held_apply (txn, 1, &change, 1, &report, E));
+    change.seq = WIRE_MAX / 2;
+    ck_ok (held_apply (txn, 1, &change, 1, &report, E));
+    ck_assert_uint_eq (report.seq, WIRE_MAX / 2);
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (holders_of_a_block_follow_the_reports)
 {
     struct txn *txn = begin ();
@@ -287,7 +302,7 @@ UNIT_MAIN_FIXTURE ("namenode_held", store_setup, store_teardown,
                    a_claim_is_confirmed_by_the_report_and_stays_so,
                    a_report_that_comes_again_changes_nothing,
                    numbers_that_are_missing_are_counted_and_ones_that_fall_refused,
-                   holders_of_a_block_follow_the_reports,
+                   nobody_can_use_a_nodes_numbers_up, holders_of_a_block_follow_the_reports,
                    the_last_copy_that_goes_is_said_to_be_lost,
                    a_block_that_is_not_committed_yet_keeps_its_nodes,
                    blocks_that_nobody_owns_are_ordered_away_if_they_are_sure_to_be_dead,
