@@ -66,7 +66,9 @@ fill_lock (struct op *op, const struct lease_row *row, struct wire_lock *out)
         .replica = row->replica,
     };
     lease_row_id (row, &out->id);
-    return put_path (op, row->parent, lease_row_name (row), &out->path);
+    int rc = put_path (op, row->parent, lease_row_name (row), &out->path);
+    // Directories were moved until nobody can write the path out: the name has to do.
+    return rc == LITEDFS_INVALID ? ops_copy (op, lease_row_name (row), &out->path) : rc;
 }
 
 int
