@@ -313,6 +313,51 @@ garbage_due (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t 
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
+/* One node's garbage that is due after `latest` becomes due then. */
+static int
+pull_in_node (struct txn *txn, uint32_t node, uint64_t latest, size_t max, size_t *moved,
+              litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct garbage_row row;
+    struct slice key;
+    struct slice value;
+    uint8_t start[12];
+
+    struct slice prefix = key_be32 (start, node);
+    key_be64 (start + 4, latest + 1);
+    int rc = cursor_open (&cursor, txn, TABLE_GARBAGE, prefix, slice_of (start, sizeof start),
+                          error);
+    while (rc == 0 && *moved < max && (rc = cursor_next (&cursor, &key, &value, error)) == 0) {
+        rc = garbage_row_decode (key, value, &row, error);
+        if (rc == 0)
+            rc = garbage_row_del (txn, &row, error);
+        row.due = latest;
+        if (rc == 0)
+            rc = garbage_row_put (txn, &row, error);
+        *moved += rc == 0;
+    }
+    cursor_close (&cursor);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+int
+garbage_pull_in (struct txn *txn, uint64_t delay_ms, size_t max, size_t *moved,
+                 litedfs_error_t *error)
+{
+    uint64_t latest = (uint64_t) txn_frame (txn)->wall_ms + delay_ms;
+    struct garbage_row row;
+
+    *moved = 0;
+    int rc = first_garbage (txn, 0, true, &row, error);
+    while (rc == 0 && *moved < max) {
+        rc = pull_in_node (txn, row.node, latest, max, moved, error);
+        if (rc == 0)
+            rc = first_garbage (txn, row.node, true, &row, error);
+    }
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
 int
 garbage_next_due (struct txn *txn, uint64_t *out, litedfs_error_t *error)
 {

@@ -26,6 +26,11 @@ int garbage_due (struct txn *txn, uint32_t node, uint64_t until, size_t max, siz
                  uint32_t *touched, size_t touched_max, size_t *touched_count,
                  litedfs_error_t *error);
 
+/* Bring garbage that is due later than delay_ms from now back to that, at most max rows: it was written
+ * before the wall clock was set back, and would stay until the clock is there again. */
+int garbage_pull_in (struct txn *txn, uint64_t delay_ms, size_t max, size_t *moved,
+                     litedfs_error_t *error);
+
 /* When the first garbage of any node is due; UINT64_MAX if there is none. */
 int garbage_next_due (struct txn *txn, uint64_t *out, litedfs_error_t *error);
 

@@ -116,7 +116,7 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
 {
     struct step *this = arg;
     struct upkeep *self = this->upkeep;
-    size_t count = 0;
+    size_t count = 0, moved = 0;
 
     self->touched_count = 0;
     int rc = end_leases (self, this->context, txn, error);
@@ -128,8 +128,11 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
     if (rc == 0)
         rc = order_deletes (self, this->context, txn, error);
     if (rc == 0 && self->sweeping) {
-        rc = retry_sweep (txn, &self->sweep_cursor, SWEEP_CLIENTS, &count, error);
-        self->sweeping = rc == 0 && self->sweep_cursor.size > 0;
+        rc = garbage_pull_in (txn, this->context->settings->delete_delay_ms, DUE_ROWS, &moved,
+                              error);
+        if (rc == 0)
+            rc = retry_sweep (txn, &self->sweep_cursor, SWEEP_CLIENTS, &count, error);
+        self->sweeping = rc == 0 && (moved == DUE_ROWS || self->sweep_cursor.size > 0);
     }
     return rc;
 }

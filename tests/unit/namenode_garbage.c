@@ -210,6 +210,38 @@ START_TEST (garbage_becomes_numbered_orders_when_it_is_due)
 }
 END_TEST
 
+START_TEST (garbage_of_a_clock_that_was_ahead_does_not_wait_for_it)
+{
+    uint64_t now = (uint64_t) fixture.frame.wall_ms, next;
+    size_t moved;
+    struct txn *txn = begin ();
+
+    for (uint32_t node = 1; node <= 3; node++)
+        add_node (txn, node);
+    add_garbage (txn, 1, now - 1, 11);
+    add_garbage (txn, 1, now + 1000, 12);
+    add_garbage (txn, 2, now + 1000 * 86400000ull, 21);
+    add_garbage (txn, 2, now + 1001, 22);
+    add_garbage (txn, 3, UINT64_MAX, 31);
+    ck_ok (garbage_pull_in (txn, 1000, 2, &moved, E));
+    ck_assert_uint_eq (moved, 2);
+    ck_ok (garbage_pull_in (txn, 1000, 2, &moved, E));
+    ck_assert_uint_eq (moved, 1);
+    ck_ok (garbage_pull_in (txn, 1000, 2, &moved, E));
+    ck_assert_uint_eq (moved, 0);
+    ck_ok (garbage_next_due (txn, &next, E));
+    ck_assert_uint_eq (next, now - 1);
+    ck_ok (garbage_due (txn, 0, now + 999, 100, &moved, NULL, 0, NULL, E));
+    ck_assert_uint_eq (moved, 1);
+    ck_ok (garbage_due (txn, 0, now + 1000, 100, &moved, NULL, 0, NULL, E));
+    ck_assert_uint_eq (moved, 4);
+    ck_assert_str_eq (orders (txn, 1, 0), "1:11 2:12 ");
+    ck_assert_str_eq (orders (txn, 2, 0), "1:21 2:22 ");
+    ck_assert_str_eq (orders (txn, 3, 0), "1:31 ");
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (only_so_many_are_ordered_a_call)
 {
     size_t ordered;
@@ -288,5 +320,6 @@ UNIT_MAIN_FIXTURE ("namenode_garbage", store_setup, store_teardown,
                    a_tree_is_freed_in_one_slice, the_blocks_of_a_large_file_are_freed_in_slices,
                    totals_stay_right_while_a_tree_is_freed,
                    garbage_becomes_numbered_orders_when_it_is_due,
+                   garbage_of_a_clock_that_was_ahead_does_not_wait_for_it,
                    only_so_many_are_ordered_a_call, confirmed_orders_go_and_the_numbers_go_on,
                    a_confirmed_holding_stays_until_the_node_reports_it_removed)
