@@ -48,27 +48,38 @@ def wait_for (what, condition, deadline=DEADLINE):
         time.sleep (0.02)
 
 
-def free_port ():
-    """A port that nobody has now, below the range from which the kernel takes its own."""
+_marks = []
+
+
+def free_port (*offsets):
+    """A port that nobody has now, below the range from which the kernel takes its own, and that no
+    other test on this machine is given before this process ends.  With offsets, port + offset is
+    free too, for each of them."""
     while True:
-        port = random.randrange (20000, 30000)
-        with socket.socket () as s:
-            try:
-                s.bind (("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
+        port = random.randrange (*((2048, 12000) if offsets else (20000, 30000)))
+        marks = []
+        try:
+            for number in (port, *(port + offset for offset in offsets)):
+                marks.append (socket.socket (socket.AF_UNIX))
+                marks[-1].bind (f"\0litedfs-test-port-{number}")
+                with socket.socket () as s:
+                    s.bind (("", number))
+            _marks.extend (marks)
+            return port
+        except OSError:
+            for mark in marks:
+                mark.close ()
 
 
 def program (name):
     return os.environ.get (name.upper ()) or shutil.which (name) or name
 
 
-def http_get (port, path="/", timeout=5.0, host="127.0.0.1"):
+def http_get (port, path="/", timeout=5.0, host="127.0.0.1", method="GET"):
     """(status, body) of a GET."""
     connection = http.client.HTTPConnection (host, port, timeout=timeout)
     try:
-        connection.request ("GET", path)
+        connection.request (method, path)
         answer = connection.getresponse ()
         return answer.status, answer.read ()
     finally:
@@ -84,6 +95,34 @@ def make_file (path, size, seed=0):
             f.write (part)
             size -= len (part)
     return path
+
+
+def read_file (path):
+    with open (path, "rb") as f:
+        return f.read ()
+
+
+def tree (directory, skip=()):
+    """What is in a directory: {path below it: content, or None for a directory}.  Two of them are
+    equal if nothing was changed in between."""
+    out = {}
+    for below, directories, names in os.walk (directory):
+        for name in directories:
+            out[os.path.relpath (os.path.join (below, name), directory)] = None
+        for name in names:
+            path = os.path.join (below, name)
+            short = os.path.relpath (path, directory)
+            if name not in skip:
+                out[short] = read_file (path) if os.path.isfile (path) else "special"
+    return out
+
+
+def run_to_end (*arguments, within=DEADLINE, **options):
+    """Run a program that is to end by itself: (status, stdout, stderr) as text."""
+    done = subprocess.run (arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=within, **options)
+    return (done.returncode, done.stdout.decode (errors="replace"),
+            done.stderr.decode (errors="replace"))
 
 
 def same_content (a, b):
@@ -124,11 +163,12 @@ class Daemon:
         with open (self.config) as f:
             return re.search (rf"(?m)^{key}: *([^ #\n]*)", f.read ()).group (1)
 
-    def start (self, wait=True, env=None):
-        self.stderr = open (os.path.join (self.directory, "stderr"), "ab")
-        self.process = subprocess.Popen ([program (self.name), "-c", self.config], stdin=subprocess.DEVNULL,
-                                         stdout=self.stderr, stderr=self.stderr,
-                                         env={**os.environ, **(env or {})})
+    def start (self, wait=True, env=None, prefix=()):
+        """prefix: a command that runs it, such as ip netns exec X."""
+        with open (os.path.join (self.directory, "stderr"), "ab") as stderr:
+            self.process = subprocess.Popen ([*prefix, program (self.name), "-c", self.config],
+                                             stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                                             env={**os.environ, **(env or {})})
         if wait:
             wait_for (f"{self.name} answers on {self.http_port}", self.answers)
         return self
@@ -164,6 +204,56 @@ class Daemon:
             self.process.wait ()
             self.process = None
 
+    def refused (self, *parts, status=None, within=5.0 * DEADLINE / 30.0):
+        """Run it; it must end by itself with one line on stderr that has all the parts (regular
+        expressions), and not with status 0.  Gives the line."""
+        got, out, err = run_to_end (program (self.name), "-c", self.config, within=within)
+        assert got == status if status is not None else got > 0, f"status {got}: {out}{err}"
+        assert out == "", out
+        assert err.endswith ("\n") and err.count ("\n") == 1, f"not one line: {err!r}"
+        for part in parts:
+            assert re.search (part, err), f"no {part!r} in {err!r}"
+        return err
+
+    def log (self):
+        """All that is in its log."""
+        path = os.path.join (self.directory, "logs", self.name + ".log")
+        if not os.path.exists (path):
+            return ""
+        with open (path, errors="replace") as f:
+            return f.read ()
+
+    def wait_log (self, pattern, deadline=DEADLINE):
+        """The match of a regular expression in its log, as soon as there is one."""
+        return wait_for (f"{pattern!r} in the log of {self.directory}",
+                         lambda: re.search (pattern, self.log ()), deadline)
+
+    def _sockets (self):
+        """(local port, whether it listens) of each TCP socket of the process."""
+        inodes = set ()
+        for fd in os.listdir (f"/proc/{self.process.pid}/fd"):
+            try:
+                inodes.add (os.readlink (f"/proc/{self.process.pid}/fd/{fd}"))
+            except FileNotFoundError:
+                pass
+        for table in ("tcp", "tcp6"):
+            with open (f"/proc/{self.process.pid}/net/{table}") as f:
+                for line in f.readlines ()[1:]:
+                    part = line.split ()
+                    if f"socket:[{part[9]}]" in inodes:
+                        yield int (part[1].rsplit (":", 1)[1], 16), part[3] == "0A"
+
+    def ports (self):
+        """The TCP ports on which it listens."""
+        return sorted ({port for port, listens in self._sockets () if listens})
+
+    def connections (self, port):
+        """How many connections it has open that came in on a port."""
+        return sum (1 for local, listens in self._sockets () if local == port and not listens)
+
+    def descriptors (self):
+        return len (os.listdir (f"/proc/{self.process.pid}/fd"))
+
     def rss (self):
         """Resident bytes without the pages of mapped files."""
         with open (f"/proc/{self.process.pid}/status") as f:
@@ -192,7 +282,7 @@ class Cluster:
         os.mkdir (self.local)
         arguments = ["--block-size", str (block_size)] if block_size else []
         self.name = Daemon ("litename", os.path.join (self.root, "name"), arguments,
-                            log_level="DEBUG", **(name_settings or {}))
+                            **{"log_level": "DEBUG", **(name_settings or {})})
         self.data = []
         self.data_settings = data_settings or {}
         for _ in range (nodes):
@@ -216,7 +306,7 @@ class Cluster:
             if daemon.process is None:
                 daemon.start (wait=False)
         for daemon in self.daemons ():
-            wait_for (f"{daemon.name} answers", daemon.answers)
+            wait_for (f"{daemon.name} answers on {daemon.http_port}", daemon.answers)
         self.wait_online (len (self.data))
 
     def restart (self):
@@ -226,6 +316,30 @@ class Cluster:
 
     def wait_online (self, count):
         wait_for (f"{count} data nodes online", lambda: self.info ()["number_of_online_nodes"] == count)
+
+    def node (self, daemon):
+        """What cluster info says of one data node, found by its HTTP port; None: nothing."""
+        info = self.info ()
+        for status in ("online", "offline"):
+            for node in info[f"{status}_nodes"]:
+                if node["http_port"] == daemon.http_port:
+                    return node
+        return None
+
+    def wait_status (self, daemon, status, deadline=DEADLINE):
+        """Wait until a data node is "online" or "offline"; gives its number."""
+        def is_so ():
+            node = self.node (daemon)
+            return node and node["status"] == status and node
+        return wait_for (f"{daemon.directory} is {status}", is_so, deadline)["id"]
+
+    def upload_and_download (self, name, size=200000, back=None):
+        """A file goes in and comes back equal: the cluster is well."""
+        local = self.make_file (name, size)
+        back = self.path (back or name + ".back")
+        self.litedfs ("file", "create", "-l", local, "-r", "/" + name)
+        self.litedfs ("file", "download", "-r", "/" + name, "-l", back)
+        assert same_content (local, back), name
 
     def info (self):
         status, body = http_get (self.name.http_port, "/cluster/info")
@@ -295,6 +409,92 @@ class Cluster:
             shutil.rmtree (self.root, ignore_errors=True)
 
 
+class Disk:
+    """A small file system of its own, to be filled: a tmpfs, mounted by the test.  Skips the test if
+    that is not permitted.  It must outlive the daemons on it: `with Disk (...) as d, Cluster ...`."""
+
+    def __init__ (self, size):
+        self.path = tempfile.mkdtemp (prefix="litedfs-test-disk-")
+        done = subprocess.run (["mount", "-t", "tmpfs", "-o", f"size={size}", "litedfs-test", self.path],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False) \
+            if shutil.which ("mount") else None
+        if not done or done.returncode != 0:
+            os.rmdir (self.path)
+            raise Skip ("a tmpfs cannot be mounted here: " +
+                        (done.stdout.decode ().strip () if done else "there is no mount"))
+
+    def free (self):
+        about = os.statvfs (self.path)
+        return about.f_bavail * about.f_frsize
+
+    def used_by (self, *_):
+        """Bytes of block files, finished or not."""
+        total = 0
+        for below in ("blocks", "writing"):
+            for directory, _, names in os.walk (os.path.join (self.path, below)):
+                for name in names:
+                    try:
+                        total += os.path.getsize (os.path.join (directory, name))
+                    except FileNotFoundError:
+                        pass
+        return total
+
+    def fill (self, leave=0):
+        """Take what is free, but for some bytes; with leave=0 to the very last byte."""
+        with open (os.path.join (self.path, "lost+found"), "ab") as f:
+            while self.free () > leave:
+                try:
+                    f.write (b"x" * min (1 << 20, self.free () - leave))
+                    f.flush ()
+                except OSError:
+                    return
+
+    def empty (self):
+        """Give back what fill took."""
+        try:
+            os.unlink (os.path.join (self.path, "lost+found"))
+        except FileNotFoundError:
+            pass
+
+    def __enter__ (self):
+        return self
+
+    def __exit__ (self, *_):
+        subprocess.run (["umount", "-l", self.path], check=True)
+        os.rmdir (self.path)
+
+
+class Upload:
+    """An upload from a pipe, of which the test decides how far it is.  content is what was sent."""
+
+    def __init__ (self, c, remote, *arguments):
+        self.content = b""
+        read, write = os.pipe ()
+        self.client = c.litedfs_start ("file", "create", "-l", "-", "-r", remote, *arguments, stdin=read)
+        os.close (read)
+        self.pipe = os.fdopen (write, "wb")
+
+    def send (self, size):
+        part = os.urandom (size)
+        self.pipe.write (part)
+        self.pipe.flush ()
+        self.content += part
+
+    def end (self):
+        """The end of the stream: (exit status, stderr)."""
+        try:
+            self.pipe.close ()
+        except BrokenPipeError:
+            pass
+        err = self.client.communicate (timeout=4 * DEADLINE)[1]
+        return self.client.returncode, err.decode (errors="replace")
+
+    def kill (self):
+        """kill -9 of the client."""
+        self.client.kill ()
+        return self.end ()
+
+
 def run (names):
     """Run the tests among globals (): the functions that the calling file defines without a leading
     underscore, in order of definition, and exit with the status for the harness."""
@@ -305,9 +505,10 @@ def run (names):
     failed = 0
     for number, test in enumerate (tests, 1):
         title = test.__name__.replace ("_", " ")
+        began = time.monotonic ()
         try:
             test ()
-            print (f"ok {number} - {title}", flush=True)
+            print (f"ok {number} - {title}\n# {time.monotonic () - began:.1f} s", flush=True)
         except Skip as reason:
             print (f"ok {number} - {title} # SKIP {reason}", flush=True)
         except BaseException as error:
