@@ -203,13 +203,22 @@ read_or_make_cluster (struct storedir *self, bool known, int64_t wall_ms,
     return txn_commit (&txn, error);
 }
 
+/* Whether the directory may be used: 1 and the cluster if there is a VERSION, 0 if nothing is in it. */
+static int
+check_directory (struct storedir *self, struct uuid *cluster, litedfs_error_t *error)
+{
+    int known = read_version (self, cluster, error);
+
+    return known == 0 ? check_nothing_else (self, error) : known;
+}
+
 static int
 open_store (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
 {
     struct buf path = {0};
     struct uuid cluster;
-    int known = read_version (self, &cluster, error);
-    int rc = known == 0 ? check_nothing_else (self, error) : known < 0 ? known : 0;
+    int known = check_directory (self, &cluster, error);
+    int rc = known < 0 ? known : 0;
 
     if (rc == 0) {
         const struct metastore_options options = {
@@ -251,10 +260,15 @@ set_up (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
 {
     struct buf path = {0};
     struct stat status;
+    struct uuid cluster;
 
     if (file_make_directories (self->path, 0755, error) < 0)
         return err_prefix (error, "data_path");
-    int rc = file_lock (below (self, "lock", &path), &self->lock, error);
+    // Nothing is put into a directory that is not ours, not even the lock.
+    int rc = check_directory (self, &cluster, error);
+    if (rc < 0)
+        return rc;
+    rc = file_lock (below (self, "lock", &path), &self->lock, error);
     if (rc < 0)
         err_prefix (error, "data_path[%s]", self->path);
     else
