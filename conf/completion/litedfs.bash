@@ -14,8 +14,9 @@ _litedfs () {
         word=${COMP_WORDS[i]}
         case $word in
         : | =) ((i++)) ;;
-        -l | -R | -L | -s | -t | -n | -o | -w | --local-path | --replica | --lock-ttl | --source | \
-            --target | --name | --offset | --limit | --width | --remote-path)
+        -l | -R | -L | -s | -t | -n | -o | -w | --local-path | --replica | --lock-ttl | \
+            --source-path | --target-path | --new-name | --offset | --limit | --column-width | \
+            --remote-path)
             [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++))
             ;;
         -r) [[ " ${words[*]} " == *' cluster '* ]] || ((i++)) ;;
@@ -39,14 +40,14 @@ _litedfs () {
         return
     fi
     if [[ $current == -* ]]; then
-        candidates='--width --version --help'
+        candidates='--column-width --version --help'
         case "${words[1]-} ${words[2]-}" in
         'file create') candidates+=' --remote-path --local-path --replica --lock-ttl' ;;
         'file download') candidates+=' --remote-path --local-path --force' ;;
         'file update') candidates+=' --remote-path --replica' ;;
         'file info' | 'path info') candidates+=' --remote-path --json' ;;
-        'file move' | 'directory move') candidates+=' --source --target' ;;
-        'file rename' | 'directory rename') candidates+=' --remote-path --name' ;;
+        'file move' | 'directory move') candidates+=' --source-path --target-path' ;;
+        'file rename' | 'directory rename') candidates+=' --remote-path --new-name' ;;
         'file delete' | 'directory create' | 'directory delete') candidates+=' --remote-path' ;;
         'directory list')
             candidates+=' --remote-path --offset --limit --files --directories --json'

@@ -15,11 +15,25 @@
 // getopt gives this plus the index of the row, out of the way of letters.
 #define ROW_BASE 1000
 
+// The longest name, with its NUL.
+#define NAME_SIZE 32
+
 struct tables {
     char letters[2 + 2 * OPT_MAX + 1];
-    struct option names[OPT_MAX + 1];
-    size_t count;
+    struct option names[2 * OPT_MAX + 1];
+    size_t name_count;
+    char underscored[OPT_MAX][NAME_SIZE];
+    size_t count; // of rows
 };
+
+// Add a name of the row to what getopt looks for.
+static void
+add_name (struct tables *out, const char *name, const struct opt_row *row)
+{
+    out->names[out->name_count++] =
+        (struct option){name, row->value_name ? required_argument : no_argument, NULL,
+                        ROW_BASE + (int) out->count};
+}
 
 static int
 make_tables (const struct opt_row *rows, struct tables *out, litedfs_error_t *error)
@@ -32,9 +46,14 @@ make_tables (const struct opt_row *rows, struct tables *out, litedfs_error_t *er
         if (out->count == OPT_MAX)
             return err_set (error, LITEDFS_USAGE, "options: the table has more than %d",
                             OPT_MAX);
-        out->names[out->count] =
-            (struct option){rows->name, rows->value_name ? required_argument : no_argument,
-                            NULL, ROW_BASE + (int) out->count};
+        add_name (out, rows->name, rows);
+        if (strchr (rows->name, '-')) { // getopt takes the two for one, cut short too
+            char *other = out->underscored[out->count];
+            snprintf (other, NAME_SIZE, "%s", rows->name);
+            for (char *at = other; (at = strchr (at, '-'));)
+                *at = '_';
+            add_name (out, other, rows);
+        }
         out->count++;
         if (rows->letter) {
             *letter++ = rows->letter;
@@ -88,6 +107,15 @@ tell (const struct opt_row *rows, size_t count, int found, char **argv, litedfs_
     return err_set (error, LITEDFS_USAGE,
                     "option %s: there is none, or more than one%s%s%s; see -h", shown,
                     near ? "; did you mean --" : "", near ? near : "", near ? "?" : "");
+}
+
+bool
+opt_begins (const char *name, const char *written, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (name[i] != (written[i] == '_' ? '-' : written[i]))
+            return false; // at the latest at the end of name
+    return true;
 }
 
 int

@@ -4,12 +4,14 @@
 
 /*
  * Command-line options by a table, on getopt_long: -r VALUE, -rVALUE, --remote-path VALUE,
- * --remote-path=VALUE, in any order, before and after other arguments; "--" ends them.  For
- * main's thread alone, as getopt is.
+ * --remote-path=VALUE, in any order, before and after other arguments; "--" ends them.  A long
+ * name may be cut short, and written with underscores for dashes.  For main's thread alone, as
+ * getopt is.
  */
 
 #include "litedfs.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* The most rows of a table. */
@@ -17,8 +19,8 @@
 
 /* One option.  A table is an array of these; the row after the last has name NULL. */
 struct opt_row {
-    char letter; // 0 if it has only a name
-    const char *name;
+    char letter;            // 0 if it has only a name
+    const char *name;       // up to 31 letters
     const char *value_name; // NULL for a flag
     const char *help;
 };
@@ -29,6 +31,9 @@ struct opt_row {
  * LITEDFS_USAGE with one line: unknown option, value missing or not wanted, given twice. */
 int opt_parse (const struct opt_row *rows, int argc, char **argv, const char **values,
                int *first, litedfs_error_t *error);
+
+/* Whether `size` bytes without NUL, as written after "--", are name or a beginning of it. */
+bool opt_begins (const char *name, const char *written, size_t size);
 
 /* Print "usage: " and usage, then a line for each row. */
 void opt_help (const struct opt_row *rows, const char *usage, FILE *out);

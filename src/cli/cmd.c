@@ -42,9 +42,9 @@ static const struct option_row options[CMD_OPTIONS] = {
      1,
      86400,
      60},
-    {{'s', "source", "SOURCE", "what is moved"}, false, 0, 0, 0},
-    {{'t', "target", "TARGET", "the directory that it is moved into"}, false, 0, 0, 0},
-    {{'n', "name", "NAME", "the new name, without a directory"}, false, 0, 0, 0},
+    {{'s', "source-path", "SOURCE", "what is moved"}, false, 0, 0, 0},
+    {{'t', "target-path", "TARGET", "the directory that it is moved into"}, false, 0, 0, 0},
+    {{'n', "new-name", "NAME", "the new name, without a directory"}, false, 0, 0, 0},
     {{'o', "offset", "N", "leave the first N entries out (0)"}, true, 0, INT64_MAX, 0},
     {{'l', "limit", "N", "list at most N entries; 0: all (0)"}, true, 0, INT64_MAX, 0},
     {{'f', "files", NULL, "list files"}, false, 0, 0, 0},
@@ -52,7 +52,7 @@ static const struct option_row options[CMD_OPTIONS] = {
     {{0, "force", NULL, "overwrite an existing local file"}, false, 0, 0, 0},
     {{'r', "raw", NULL, "the same as --json"}, false, 0, 0, 0},
     {{0, "json", NULL, "print a JSON document"}, false, 0, 0, 0},
-    {{'w', "width", "N", "cut each column of a table to N cells; 0: never (0)"},
+    {{'w', "column-width", "N", "cut each column of a table to N cells; 0: never (0)"},
      true,
      0,
      1000000,
@@ -89,7 +89,7 @@ takes_value (unsigned mask, char letter, const char *name)
         const struct opt_row *row = &options[i].row;
         if (!(mask & CMD_BIT (i)) || !row->value_name)
             continue;
-        if (letter ? row->letter == letter : strncmp (row->name, name, strlen (name)) == 0)
+        if (letter ? row->letter == letter : opt_begins (row->name, name, strlen (name)))
             return true;
     }
     return false;

@@ -74,7 +74,7 @@ verdict "each command has a help with its options" "$(
     while read -r object operation; do
         run 0 "$nowhere" "$object" "$operation" -h
         says "usage: litedfs ADDRESS $object $operation" out
-        for option in --width --version --help; do says "$option" out; done
+        for option in --column-width --version --help; do says "$option" out; done
     done <<<"$verbs")"
 verdict "help needs no address" "$(run 0 file create -h; says "usage: litedfs ADDRESS file create" out)"
 verdict "help may stand anywhere" "$(run 0 -h "$nowhere" file create; says "file create -r" out)"
@@ -108,9 +108,9 @@ verdict "each required option is asked for" "$(
 file create local-path -r /x
 file delete remote-path
 file info remote-path
-file move source -t /x
-file move target -s /x
-file rename name -r /x
+file move source-path -t /x
+file move target-path -s /x
+file rename new-name -r /x
 file rename remote-path -n x
 file update replica -r /x
 file update remote-path -R 2
@@ -118,8 +118,8 @@ file download local-path -r /x
 file download remote-path -l x
 directory create remote-path
 directory delete remote-path
-directory move target -s /x
-directory rename name -r /x
+directory move target-path -s /x
+directory rename new-name -r /x
 directory list remote-path
 path info remote-path")"
 verdict "an unknown option is named" "$(
@@ -170,13 +170,17 @@ verdict "options may stand anywhere" "$(
     run 7 "$nowhere" cluster -r info
     run 7 "$nowhere" cluster info -r --json)"
 verdict "long options are known" "$(
-    run 7 "$nowhere" directory list --remote-path=/ --offset=1 --limit=2 --files --directories --width=3 --json
-    run 7 "$nowhere" file move --source /a --target /b
-    run 7 "$nowhere" file rename --remote-path /a --name b
+    run 7 "$nowhere" directory list --remote-path=/ --offset=1 --limit=2 --files --directories --column-width=3 --json
+    run 7 "$nowhere" file move --source-path /a --target-path /b
+    run 7 "$nowhere" file rename --remote-path /a --new-name b
     run 7 "$nowhere" file update --remote-path /a --replica 2
     run 7 "$nowhere" file create --remote-path /a --local-path "$LITEDFS" --replica=2 --lock-ttl=5
     run 7 "$nowhere" file download --remote-path=/a --local-path=new --force
     run 7 "$nowhere" cluster info --raw)"
+verdict "long options may be cut short, and have underscores" "$(
+    run 7 --column_width 9 "$nowhere" directory list --remote_path /
+    run 7 "$nowhere" --source /a directory --target /b move
+    run 7 "$nowhere" --new b file --remote=/a rename)"
 verdict "values may look like commands and options" "$(
     run 7 "$nowhere" file rename -r file -n -h
     run 7 "$nowhere" directory list -r list

@@ -49,6 +49,8 @@ START_TEST (every_form_of_an_option_is_read)
         "--remote-path /a -f -l=b",
         "--remote-path=/a --local-path=b --force",
         "--remote /a --local b --force",
+        "--remote_path /a --local_path=b --fo",
+        "--remote_p=/a --local_ b --force",
     };
 
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -59,6 +61,16 @@ START_TEST (every_form_of_an_option_is_read)
         ck_assert_ptr_null (values[JSON]);
         ck_assert_int_eq (first, argc);
     }
+}
+END_TEST
+
+START_TEST (a_beginning_of_a_name_is_told)
+{
+    ck_assert (opt_begins ("remote-path", "remote-path", 11));
+    ck_assert (opt_begins ("remote-path", "remote_p", 8));
+    ck_assert (opt_begins ("remote-path", "remote=", 6));
+    ck_assert (!opt_begins ("remote-path", "remote-paths", 12));
+    ck_assert (!opt_begins ("remote-path", "local", 5));
 }
 END_TEST
 
@@ -168,7 +180,7 @@ START_TEST (the_help_is_aligned_and_comes_from_the_rows)
 }
 END_TEST
 
-UNIT_MAIN ("base_opt", every_form_of_an_option_is_read,
+UNIT_MAIN ("base_opt", every_form_of_an_option_is_read, a_beginning_of_a_name_is_told,
            other_arguments_may_stand_anywhere_and_keep_their_order,
            two_dashes_end_the_options_and_one_is_an_argument,
            values_may_be_empty_or_look_like_options, what_was_given_before_is_forgotten,
