@@ -37,6 +37,6 @@ verdict "include guards are named after their file" "$(find src -name '*.h' | so
     done)"
 
 later='TO''DO|FIX''ME|XX''X'
-verdict "nothing is left for later" "$(ours | xargs grep -nwE "$later" || true)"
+verdict "nothing is left for later" "$(ours | xargs grep -InwE "$later" || true)"
 verdict "no line ends in blanks" "$(ours | xargs grep -InE '[[:blank:]]+$' || true)"
 finish

@@ -155,7 +155,7 @@ def what_is_no_HTTP_is_refused_or_closed ():
              b"5\r\nhello\r\n0\r\n\r\n",
              b"POST /cluster/info HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
              b"GET /" + b"%" * 3000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n",
-             b"GET / HTTP/1.1\r\n" + b"Host: x\r\n" * 300 + b"\r\n", 
+             b"GET / HTTP/1.1\r\n" + b"Host: x\r\n" * 300 + b"\r\n",
              b"GET / HTTP/1.1\r\nCookie: " + b"a=b;" * 2000 + b"\r\n\r\n",
              b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes (500)]
     with _Target () as c:
