@@ -2,34 +2,13 @@
 """Transfers under way go on through a restart of the name node or a data node, or end with an error
 that says why; nothing in between is ever seen."""
 import os
+import signal
 import sys
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import Cluster, run, same_content, wait_for  # noqa: E402
+from cluster import Cluster, Upload, run, same_content, wait_for  # noqa: E402
 
 MIB = 1 << 20
-
-
-class _Upload:
-    """An upload from a pipe, of which the test decides how far it is."""
-
-    def __init__ (self, c, remote, *arguments):
-        self.content = b""
-        read, write = os.pipe ()
-        self.client = c.litedfs_start ("file", "create", "-l", "-", "-r", remote, *arguments, stdin=read)
-        os.close (read)
-        self.pipe = os.fdopen (write, "wb")
-
-    def send (self, size):
-        part = os.urandom (size)
-        self.pipe.write (part)
-        self.pipe.flush ()
-        self.content += part
-
-    def end (self):
-        self.pipe.close ()
-        out, err = self.client.communicate (timeout=120)
-        return self.client.returncode, err.decode ()
 
 
 def _check (c, remote, content):
@@ -40,7 +19,7 @@ def _check (c, remote, content):
 
 def an_upload_goes_on_after_a_kill_of_the_name_node ():
     with Cluster (nodes=2, block_size=MIB) as c:
-        upload = _Upload (c, "/f")
+        upload = Upload (c, "/f")
         upload.send (5 * MIB)
         wait_for ("bytes arrive", lambda: c.block_bytes () >= 3 * MIB)
         c.name.kill ()
@@ -54,7 +33,7 @@ def an_upload_goes_on_after_a_kill_of_the_name_node ():
 
 def an_upload_goes_on_after_a_restart_of_the_only_data_node ():
     with Cluster (nodes=1, block_size=16 * MIB) as c:
-        upload = _Upload (c, "/f")
+        upload = Upload (c, "/f")
         upload.send (5 * MIB)
         wait_for ("bytes arrive", lambda: c.block_bytes () >= 3 * MIB)
         c.data[0].kill ()
@@ -67,7 +46,7 @@ def an_upload_goes_on_after_a_restart_of_the_only_data_node ():
 
 def blocks_of_a_node_that_dies_are_written_to_another ():
     with Cluster (nodes=2, block_size=16 * MIB) as c:
-        upload = _Upload (c, "/f")
+        upload = Upload (c, "/f")
         upload.send (5 * MIB)
         wait_for ("bytes arrive", lambda: c.block_bytes () >= 3 * MIB)
         busy = [d for d in c.data
@@ -80,9 +59,24 @@ def blocks_of_a_node_that_dies_are_written_to_another ():
         _check (c, "/f", upload.content)
 
 
+def blocks_of_a_node_that_stands_still_are_written_to_another ():
+    with Cluster (nodes=2, block_size=16 * MIB) as c:
+        upload = Upload (c, "/f")
+        upload.send (5 * MIB)
+        wait_for ("bytes arrive", lambda: c.block_bytes () >= 3 * MIB)
+        busy = [d for d in c.data
+                if any (os.scandir (os.path.join (d.directory, "data", "writing")))]
+        busy[0].signal (signal.SIGSTOP)
+        upload.send (MIB)
+        status, err = upload.end ()
+        busy[0].signal (signal.SIGCONT)
+        assert status == 0, err
+        _check (c, "/f", upload.content)
+
+
 def an_upload_without_any_node_left_fails_says_so_and_leaves_nothing ():
     with Cluster (nodes=1, block_size=16 * MIB) as c:
-        upload = _Upload (c, "/f")
+        upload = Upload (c, "/f")
         upload.send (5 * MIB)
         wait_for ("bytes arrive", lambda: c.block_bytes () >= 3 * MIB)
         c.data[0].kill ()
