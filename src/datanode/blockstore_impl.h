@@ -43,6 +43,7 @@ struct blockstore {
     struct index_state state; // as of the last commit, except seen_*, which may be ahead of it
     struct writing *writings[BLOCKSTORE_BUCKETS];
     _Atomic int64_t writing_bytes;
+    _Atomic uint64_t bad_block; // the last one that could not be read
 };
 
 /* A block that is being written.  The table of writings holds it until it is finished or abandoned; who

@@ -129,9 +129,9 @@ was_deleted (struct blockstore *self, uint64_t block)
     return rc == LITEDFS_NOT_FOUND || rc == LITEDFS_LEASE_LOST;
 }
 
-int
-blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
-                 void *room, struct slice *out, uint32_t *out_crc, litedfs_error_t *error)
+static int
+read_range (struct blockstore *self, uint64_t block, uint64_t offset, size_t size, void *room,
+            struct slice *out, uint32_t *out_crc, litedfs_error_t *error)
 {
     char name[BLOCKSTORE_NAME_SIZE];
     struct open_block *entry = blockcache_find (self->cache, block);
@@ -146,5 +146,21 @@ blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_
     int rc = blockfile_read (entry->fd, blockstore_name (block, name), &entry->trailer, offset,
                              size, room, out, out_crc, error);
     blockcache_release (self->cache, entry);
+    return rc;
+}
+
+int
+blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
+                 void *room, struct slice *out, uint32_t *out_crc, litedfs_error_t *error)
+{
+    litedfs_error_t why;
+    int rc = read_range (self, block, offset, size, room, out, out_crc, &why);
+
+    // Once, not for each try of each reader.
+    if ((rc == LITEDFS_CORRUPT || rc == LITEDFS_IO) &&
+        atomic_exchange (&self->bad_block, block) != block)
+        log_error (self->log, "block %016" PRIx64 " cannot be read: %s", block, why.text);
+    if (rc < 0 && error)
+        *error = why;
     return rc;
 }
