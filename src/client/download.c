@@ -351,6 +351,8 @@ find_holder (struct download *self, struct range *range)
     }
     if (range->error.number == 0)
         err_set (&range->error, LITEDFS_UNREACHABLE, "no data node holds it");
+    if (range->error.number == LITEDFS_NOT_FOUND) // the block is not there, but the file is
+        range->error.number = LITEDFS_CORRUPT;
     err_prefix (&range->error, "block %llu of the file cannot be read",
                 (unsigned long long) range->block);
     fail (self, &range->error);
