@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/scaffold.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -34,11 +35,13 @@ static int
 complain (const struct daemon *daemon, const char *name, const litedfs_error_t *error)
 {
     bool on_terminal = isatty (STDERR_FILENO) == 1;
+    char line[4 * sizeof error->text];
 
     if (daemon && daemon->log)
         log_critical (daemon->log, "%s", error->text);
     if (!daemon || !daemon->log || !on_terminal)
-        fprintf (stderr, "%s: %s\n", name, error->text);
+        fprintf (stderr, "%s: %s\n", name,
+                 text_escape (error->text, strlen (error->text), line, sizeof line));
     return error->number == LITEDFS_USAGE || error->number == LITEDFS_CONFIG ? EXIT_USAGE
                                                                              : EXIT_FAILURE;
 }
@@ -165,7 +168,7 @@ reload (struct daemon *daemon, void *service, struct arena *arena)
                    *(enum log_level *) member (daemon->config, program->log_level_offset));
     if (changed > 0 && program->reload)
         program->reload (daemon, service);
-    log_info (daemon->log, "reloaded: %zu options changed%s%s", changed,
+    log_info (daemon->log, "reloaded: %zu option%s changed%s%s", changed, changed == 1 ? "" : "s",
               not_taken.size ? "; a restart is needed for " : "", buf_text (&not_taken));
     buf_free (&not_taken);
 }

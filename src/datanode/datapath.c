@@ -97,16 +97,19 @@ parse_version (char *text, const char *file, struct blockstore_identity *out,
     const char *title = strsep (&rest, "\n");
     *out = (struct blockstore_identity){0};
     if (strcmp (title, TITLE) != 0)
-        return err_set (error, LITEDFS_CONFIG,
-                        "%s: this is not the data of a data node; choose another data_path",
-                        file);
+        return err_set (
+            error, LITEDFS_INVALID,
+            "%s: it is not that of a data node; set data_path to a directory of its "
+            "own",
+            file);
     for (char *line; (line = strsep (&rest, "\n"));)
         if (*line && !parse_line (line, &layout, out) && layout <= LAYOUT)
             return err_set (error, LITEDFS_CORRUPT, "%s: cannot be read at \"%s\"; restore it",
                             file, line);
     if (layout > LAYOUT)
         return err_set (error, LITEDFS_LAYOUT,
-                        "%s: layout %" PRId64 " is newer than this program, which knows %d",
+                        "%s: written by a newer LiteDFS (layout %" PRId64
+                        ", known here: up to %d); install that version or a newer one",
                         file, layout, LAYOUT);
     if (layout == 0 || uuid_is_nil (&out->uuid) ||
         uuid_is_nil (&out->cluster) != (out->node == 0))
@@ -158,10 +161,10 @@ check_empty (const char *path, litedfs_error_t *error)
     while ((entry = readdir (dir)) && is_nothing (entry->d_name))
         ;
     if (entry)
-        rc = err_set (
-            error, LITEDFS_CONFIG,
-            "data_path[%s]: it is not empty and has no VERSION; choose an empty directory",
-            path);
+        rc = err_set (error, LITEDFS_INVALID,
+                      "data_path[%s]: it has no VERSION but other things in it, as '%s'; set "
+                      "data_path to an empty directory",
+                      path, entry->d_name);
     closedir (dir);
     return rc;
 }
@@ -222,9 +225,9 @@ datapath_take (const char *path, struct blockstore_identity *identity, int *out_
     char file[PATH_MAX];
     *identity = (struct blockstore_identity){0};
     *out_lock = -1;
-    int rc = file_make_directories (path, 0755, error);
-    if (rc == 0)
-        rc = path_join (path, "lock", file, error);
+    if (file_make_directories (path, 0755, error) < 0)
+        return err_prefix (error, "data_path");
+    int rc = path_join (path, "lock", file, error);
     if (rc < 0)
         return rc;
     // Nothing is put into a directory that is not ours, not even the lock.
@@ -232,10 +235,10 @@ datapath_take (const char *path, struct blockstore_identity *identity, int *out_
     rc = read_version (path, &seen, error);
     if (rc == LITEDFS_NOT_FOUND)
         rc = check_empty (path, error);
-    if (rc == 0)
-        rc = file_lock (file, out_lock, error);
     if (rc < 0)
         return rc;
+    if (file_lock (file, out_lock, error) < 0)
+        return err_prefix (error, "data_path[%s]", path);
     rc = take_locked (path, identity, out_fresh, error);
     if (rc == 0)
         rc = make_directories (path, error);

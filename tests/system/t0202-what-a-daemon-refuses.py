@@ -98,7 +98,7 @@ def a_data_path_with_other_things_in_it_is_left_alone ():
     with _Stopped () as c:
         for daemon in c.daemons ():
             os.mkdir (c.data_path (daemon))
-            for name in ("thesis.txt", ".hidden", "blocks"):
+            for name in ("thesis.txt", ".hidden", "blocks", "two\nlines \x1b[31m"):
                 with open (os.path.join (c.data_path (daemon), name), "w") as f:
                     f.write ("mine\n")
                 _refused_and_nothing_changed (daemon, re.escape (c.data_path (daemon)), "VERSION", "empty directory")

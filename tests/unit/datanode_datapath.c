@@ -33,8 +33,8 @@ START_TEST (a_directory_that_is_not_empty_is_refused_and_left_as_it_was)
     snprintf (file, sizeof file, "%s/letter", path);
     ck_assert_int_eq (mkdir (path, 0755), 0);
     expect (0, file_write_atomic (file, "x", 1, 0644, &error));
-    ck_assert_int_eq (try_open (path), LITEDFS_CONFIG);
-    ck_assert_ptr_nonnull (strstr (error.text, "not empty"));
+    ck_assert_int_eq (try_open (path), LITEDFS_INVALID);
+    ck_assert_ptr_nonnull (strstr (error.text, "letter"));
     ck_assert_int_eq (unlink (file), 0);
     ck_assert_int_eq (rmdir (path), 0); // nothing else was put there
     ck_assert_int_eq (try_open (path), 0);
@@ -73,7 +73,7 @@ START_TEST (versions_that_are_newer_damaged_or_of_others_are_told_apart)
     write_text ("VERSION", "LiteDFS data node\nlayout 2\nanything else\n");
     ck_assert_int_eq (try_open (store_data), LITEDFS_LAYOUT);
     write_text ("VERSION", "LiteDFS name node\nlayout 1\n");
-    ck_assert_int_eq (try_open (store_data), LITEDFS_CONFIG);
+    ck_assert_int_eq (try_open (store_data), LITEDFS_INVALID);
     static const char *const damaged[] = {
         "LiteDFS data node\n",
         "LiteDFS data node\nlayout 1\n",
