@@ -99,6 +99,8 @@ path_split (struct slice path, struct slice *parent, struct slice *name)
     while (slash > 0 && start[slash - 1] != '/')
         slash--;
     *name = slice_of (start + slash, end - slash);
-    *parent = slice_of (start, slash); // with its slash: "/" for a child of the root
+    while (slash > 1 && start[slash - 1] == '/')
+        slash--;
+    *parent = slice_of (start, slash); // "/" for a child of the root
     return true;
 }

@@ -118,7 +118,9 @@ START_TEST (a_path_splits_into_parent_and_name)
     ck_assert (path_split (slice_str ("/a"), &parent, &name));
     ck_assert (slice_equal (parent, slice_str ("/")) && slice_equal (name, slice_str ("a")));
     ck_assert (path_split (slice_str ("/a//b//"), &parent, &name));
-    ck_assert (slice_equal (parent, slice_str ("/a//")) && slice_equal (name, slice_str ("b")));
+    ck_assert (slice_equal (parent, slice_str ("/a")) && slice_equal (name, slice_str ("b")));
+    ck_assert (path_split (slice_str ("//b"), &parent, &name));
+    ck_assert (slice_equal (parent, slice_str ("/")) && slice_equal (name, slice_str ("b")));
 }
 END_TEST
 
