@@ -21,22 +21,22 @@
 const struct option_row datanode_options[] = {
     {"log_level", NULL, OPTION_LEVEL, AT (log_level), "NOSET", 0, 0, true,
      "NOSET, DEBUG, INFO, WARNING, ERROR, CRITICAL", NULL, false},
-    {"log_path", NULL, OPTION_PATH, AT (log_path), "logs", 0, 0, false,
-     "log file directory, can auto generate by litedata", NULL, false},
-    {"http_host", NULL, OPTION_STRING, AT (http_host), "0.0.0.0", 0, 0, false,
-     "data node's http host", NULL, false},
+    {"log_path", NULL, OPTION_PATH, AT (log_path), "logs", 1, 4095, false,
+     "log file directory, can auto generate by litedata", "a path", false},
+    {"http_host", NULL, OPTION_STRING, AT (http_host), "0.0.0.0", 1, 255, false,
+     "data node's http host", "an address of this machine", false},
     {"http_port", NULL, OPTION_INT, AT (http_port), "8002", 1, 65535, false,
      "data node's http port", NULL, false},
-    {"tcp_host", NULL, OPTION_STRING, AT (tcp_host), "0.0.0.0", 0, 0, false,
-     "data node's tcp host", NULL, false},
+    {"tcp_host", NULL, OPTION_STRING, AT (tcp_host), "0.0.0.0", 1, 255, false,
+     "data node's tcp host", "an address of this machine", false},
     {"tcp_port", NULL, OPTION_INT, AT (tcp_port), "-1", -1, 65535, false,
      "data node's tcp port; -1: http_port + 10000, 0: choose a free one and keep it",
      "1 to 65535, 0 to choose one, -1 for http_port + 10000", false},
     {"chain_port", NULL, OPTION_INT, AT (chain_port), "-1", -1, 65535, false,
      "port for other data nodes; -1: http_port + 20000, 0: choose a free one and keep it",
      "1 to 65535, 0 to choose one, -1 for http_port + 20000", false},
-    {"name_http_host", "manager_http_host", OPTION_STRING, AT (name_http_host), "127.0.0.1", 0,
-     0, false, "name node's http host", NULL, false},
+    {"name_http_host", "manager_http_host", OPTION_STRING, AT (name_http_host), "127.0.0.1", 1,
+     255, false, "name node's http host", "a name or an address", false},
     {"name_http_port", "manager_http_port", OPTION_INT, AT (name_http_port), "9000", 1, 65535,
      false, "name node's http port", NULL, false},
     {"name_tcp_host", "manager_tcp_host", OPTION_STRING, AT (name_tcp_host), "", 0, 0, false,
@@ -51,8 +51,8 @@ const struct option_row datanode_options[] = {
     {"retry_interval", NULL, OPTION_SECONDS, AT (retry_interval), "5", 0, 3600, false,
      "retry to connect name node interval, when lost connection, 5 seconds", "0.1 to 3600",
      false},
-    {"data_path", NULL, OPTION_PATH, AT (data_path), "data", 0, 0, false,
-     "data node data store directory, can auto generate by litedata", NULL, false},
+    {"data_path", NULL, OPTION_PATH, AT (data_path), "data", 1, 4095, false,
+     "data node data store directory, can auto generate by litedata", "a path", false},
     {"advertise_host", NULL, OPTION_STRING, AT (advertise_host), "", 0, 0, false,
      "address at which others reach this node; empty: the one that the name node sees", NULL,
      false},
@@ -113,12 +113,6 @@ datanode_config_check (const char *path, struct datanode_config *config, litedfs
         return err_set (error, LITEDFS_CONFIG,
                         "%s: heartbeat_timeout: %g is not more than heartbeat_interval, %g",
                         path, config->heartbeat_timeout, config->heartbeat_interval);
-    if (config->data_path == NULL || *config->data_path == '\0')
-        return err_set (error, LITEDFS_CONFIG,
-                        "%s: data_path: it is empty; name a directory for the blocks", path);
-    if (config->name_http_host == NULL || *config->name_http_host == '\0')
-        return err_set (error, LITEDFS_CONFIG,
-                        "%s: name_http_host: it is empty; name the name node's host", path);
     return 0;
 }
 
