@@ -8,8 +8,9 @@
  * The model.  A session (litedfs_t) talks to one name node, which keeps the tree, and to the data
  * nodes, which keep the bytes.  Calls block until they have their answer, retry by themselves
  * through a restart of a node, and return 0 or a negative number; the text for people is in the
- * litedfs_error_t that the caller passes (NULL if it wants none).  A failed call changes nothing,
- * with one exception that says so: LITEDFS_TIMEOUT means that the outcome is unknown.
+ * litedfs_error_t that the caller passes (NULL if it wants none).  A failed call changes nothing
+ * (but for parents that an upload has made: they stay), with one exception that says so:
+ * LITEDFS_TIMEOUT means that the outcome is unknown.
  *
  * Caveats.  A session belongs to one thread at a time; open one a thread.  litedfs_cancel alone may
  * be called from anywhere, a signal handler included.  Remote paths are absolute UTF-8, 1 to 4096

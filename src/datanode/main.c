@@ -19,7 +19,7 @@ struct service {
 enum { OPT_ALLOW = DAEMON_OPT_OWN, OPT_HTTP_PORT, OPT_NAME_NODE };
 static const struct opt_row opt_rows[] = {
     DAEMON_OPT_ROWS,
-    {0, "allow", "NET", "with -g: a network that may connect, as 192.168.1.0/24"},
+    {0, "allow", "NET", "with -g: networks that may connect, as 192.168.1.0/24,fd00::/8"},
     {0, "http-port", "N", "with -g: the HTTP port; the others follow from it"},
     {0, "name-node", "HOST[:PORT]", "with -g: the name node, by its HTTP port"},
     {0, NULL, NULL, NULL},
@@ -107,7 +107,8 @@ main (int argc, char **argv)
         .name = "litedata",
         .service = "litedfs-data",
         .title = "LiteDFS data node",
-        .usage = "-c FILE | -g DIR [--allow NET] [--http-port N] [--name-node HOST[:PORT]]",
+        .usage = "-g DIR [--allow NET] [--http-port N] [--name-node HOST[:PORT]] | -c FILE | "
+                 "-v | -h",
         .options = datanode_options,
         .config_size = sizeof (struct datanode_config),
         .log_path_offset = offsetof (struct datanode_config, log_path),

@@ -180,6 +180,12 @@ read_answer (struct lookup *self, litedfs_error_t *error)
             int rc = wait_for (self, POLLIN, "no answer", error);
             if (rc < 0)
                 return rc;
+        } else if (n < 0 && errno == ECONNRESET && self->answer.size == 0) {
+            return err_set (error, LITEDFS_UNREACHABLE,
+                            "cannot reach the name node at %s: it closes the connection; that "
+                            "must be its HTTP port (9000), its request port (19000) is "
+                            "tcp://HOST:PORT",
+                            self->where);
         } else if (n < 0 && errno != EINTR) {
             return unreachable (self, errno, error);
         } else if (n > 0) {

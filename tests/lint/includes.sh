@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Includes follow the house: a folder includes itself and what is below it, and each third-party
-# library is included where the design gives it a place and nowhere else.
+# library is included where the house gives it a place and nowhere else.
 . "$(dirname "$0")/lint.sh"
 
 # FILE HEADER for each include in src; quoted ones with their quote.
