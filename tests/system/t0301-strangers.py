@@ -100,7 +100,7 @@ for _ in range (3):
 if sys.argv[2] == "PUSH":
     print ("sent")
 else:
-    print ("answer" if socket.poll (1500) else "silence")
+    print ("answer" if socket.poll (1000) else "silence")
 """
 
 
