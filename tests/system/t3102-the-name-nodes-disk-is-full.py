@@ -106,11 +106,11 @@ def deletes_work_on_a_disk_that_is_full_to_its_last_byte ():
         _reads_work (c)
         _deletes_work (c, range (5))
         _all_but_deletes_are_refused (c)
-        _deletes_work (c, range (5, 60))
+        _deletes_work (c, range (5, 40))
         c.litedfs ("directory", "delete", "-r", "/d")
         wait_for ("the bytes of its file are gone", lambda: c.block_bytes () == 0)
         c.restart ()
-        _deletes_work (c, range (60, 100))
+        _deletes_work (c, range (40, 60))
         disk.empty ()
         c.upload_and_download ("h", MIB + 1)
 
@@ -162,7 +162,7 @@ def creates_that_fill_the_disk_leave_the_ballast_to_deletes ():
         c.wait_online (1)
         listed = json.loads (c.litedfs ("directory", "list", "-r", path, "--json"))["entries"]
         assert {e["name"] for e in listed} == done
-        _deletes_work (c, range (100))
+        _deletes_work (c, range (40))
         name.ok ("directory.delete", path=path)
         disk.empty ()
         c.upload_and_download ("h", MIB + 1)
