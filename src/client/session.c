@@ -85,8 +85,12 @@ static int
 greet (litedfs_t *self, int64_t timeout_ms, litedfs_error_t *error)
 {
     const struct node_list_request request = {0};
-    return dealer_call (self->name, &message_types[MESSAGE_node_list], &request, NULL, NULL,
-                        NULL, timeout_ms, self->cancel_fd, error);
+    int rc = dealer_call (self->name, &message_types[MESSAGE_node_list], &request, NULL, NULL,
+                          NULL, timeout_ms, self->cancel_fd, error);
+    if (rc == LITEDFS_UNSUPPORTED) // such as a data node
+        return err_set (error, LITEDFS_INVALID, "%s is not the address of a LiteDFS name node",
+                        self->address);
+    return rc;
 }
 
 static int

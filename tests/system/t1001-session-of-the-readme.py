@@ -13,7 +13,7 @@ import time
 import zlib
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import DEADLINE, Cluster, program, run, same_content, wait_for  # noqa: E402
+from cluster import DEADLINE, Cluster, program, run, run_to_end, same_content, wait_for  # noqa: E402
 
 BLOCK = 1 << 20
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -305,6 +305,15 @@ def a_name_node_that_is_away_is_told_within_five_seconds ():
         err = _fails (c, 7, "directory", "list", "-r", "/")
         assert c.address () in err, err
         assert time.monotonic () - begun < 5 + DEADLINE / 30
+
+
+def the_address_of_a_data_node_is_wrong_usage ():
+    with Cluster (nodes=1) as c:
+        node = c.data[0]
+        for address in (f"127.0.0.1:{node.http_port}", f"tcp://127.0.0.1:{node.get ('tcp_port')}"):
+            status, out, err = run_to_end (program ("litedfs"), address, "directory", "list", "-r", "/")
+            assert status == 2 and out == "", (status, out)
+            assert address in err and "of a LiteDFS name node" in err and err.count ("\n") == 1, err
 
 
 def a_file_for_which_there_is_no_node_is_refused_with_the_reason ():
