@@ -11,7 +11,9 @@ elif ! command -v mandoc >/dev/null; then
     skip "manual pages are clean mdoc" "no mandoc: apt-get install mandoc"
 else
     for page in $pages; do
-        verdict "$page is clean mdoc" "$(mandoc -T lint -W warning "$page" 2>&1 || true)"
+        # Whether the pages that it refers to are installed here is nothing about the page.
+        verdict "$page is clean mdoc" "$(mandoc -T lint "$page" 2>&1 |
+            grep -v 'STYLE: referenced manual not found' || true)"
     done
 fi
 
