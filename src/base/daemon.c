@@ -168,8 +168,9 @@ reload (struct daemon *daemon, void *service, struct arena *arena)
                    *(enum log_level *) member (daemon->config, program->log_level_offset));
     if (changed > 0 && program->reload)
         program->reload (daemon, service);
-    log_info (daemon->log, "reloaded: %zu option%s changed%s%s", changed, changed == 1 ? "" : "s",
-              not_taken.size ? "; a restart is needed for " : "", buf_text (&not_taken));
+    log_info (daemon->log, "reloaded: %zu option%s changed%s%s", changed,
+              changed == 1 ? "" : "s", not_taken.size ? "; a restart is needed for " : "",
+              buf_text (&not_taken));
     buf_free (&not_taken);
 }
 
