@@ -4,9 +4,10 @@
  */
 #include "datanode/note.h"
 
+#include "rpc/socket.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <zmq.h>
 
 bool
 note_send (void *socket, const struct note *note, const void *more, size_t size)
@@ -18,11 +19,9 @@ note_send (void *socket, const struct note *note, const void *more, size_t size)
     memcpy (zmq_msg_data (&frame), note, sizeof *note);
     if (size > 0)
         memcpy ((char *) zmq_msg_data (&frame) + sizeof *note, more, size);
-    if (zmq_msg_send (&frame, socket, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close (&frame);
-        return false;
-    }
-    return true;
+    int errnum = socket_send_frame (socket, &frame, false);
+    zmq_msg_close (&frame);
+    return errnum == 0;
 }
 
 bool
@@ -31,7 +30,7 @@ note_receive (void *socket, struct note *out, void **out_more)
     zmq_msg_t frame;
 
     zmq_msg_init (&frame);
-    if (zmq_msg_recv (&frame, socket, ZMQ_DONTWAIT) < 0) {
+    if (socket_receive_frame (socket, &frame) != 0) {
         zmq_msg_close (&frame);
         return false;
     }

@@ -83,7 +83,7 @@ take_request (struct body *self, const struct job_header *header)
     job->sender = header->sender;
     job->token = header->token;
     zmq_msg_init (&job->frame);
-    if (zmq_msg_recv (&job->frame, self->jobs, ZMQ_DONTWAIT) < 0)
+    if (socket_receive_frame (self->jobs, &job->frame) != 0)
         return;
     struct slice frame = slice_of (zmq_msg_data (&job->frame), zmq_msg_size (&job->frame));
     if (message_parse_request (frame, &job->message, &id, &error) < 0) {
@@ -118,6 +118,7 @@ collect (struct body *self)
             take_request (self, &header);
             continue;
         }
+        socket_take_over (header.nodes);
         nodes_view_release (&self->nodes);
         self->nodes = header.nodes;
         self->context.nodes = header.nodes;
@@ -137,9 +138,9 @@ send_result (struct body *self, const struct writer_result *result, const struct
     }
     if (reply && reply->size > 0)
         memcpy (zmq_msg_data (&frame), reply->data, reply->size);
-    if (zmq_send (self->results, result, sizeof *result, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
-        zmq_msg_send (&frame, self->results, ZMQ_DONTWAIT) < 0)
-        zmq_msg_close (&frame);
+    if (zmq_send (self->results, result, sizeof *result, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
+        socket_send_frame (self->results, &frame, false);
+    zmq_msg_close (&frame);
 }
 
 static void
@@ -386,9 +387,10 @@ writer_submit (struct writer *self, struct request *request, const struct op_sen
     if (zmq_send (self->jobs, &header, sizeof header, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
         return err_set (error, LITEDFS_BUSY, "the writer takes nothing now: %s",
                         zmq_strerror (errno));
-    if (zmq_msg_send (&request->header, self->jobs, ZMQ_DONTWAIT) < 0)
+    int errnum = socket_send_frame (self->jobs, &request->header, false);
+    if (errnum != 0)
         return err_set (error, LITEDFS_FAILED, "the writer takes nothing now: %s",
-                        zmq_strerror (errno));
+                        zmq_strerror (errnum));
     self->waiting++;
     self->waiting_bytes += size;
     return 0;
@@ -399,6 +401,7 @@ writer_update_nodes (struct writer *self, struct nodes_view *nodes)
 {
     const struct job_header header = {.kind = JOB_NODES, .nodes = nodes_view_keep (nodes)};
 
+    socket_hand_over (nodes);
     if (zmq_send (self->jobs, &header, sizeof header, ZMQ_DONTWAIT) < 0)
         nodes_view_release (&nodes);
 }
@@ -416,7 +419,7 @@ writer_next (struct writer *self, struct writer_result *out, zmq_msg_t *frame)
     if (!got)
         return 0;
     zmq_msg_init (frame);
-    zmq_msg_recv (frame, self->results, ZMQ_DONTWAIT);
+    socket_receive_frame (self->results, frame);
     if (out->event == WRITER_REPLY) {
         self->waiting--;
         self->waiting_bytes -= out->frame_size;

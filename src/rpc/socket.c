@@ -326,6 +326,7 @@ int
 socket_send_frame (void *socket, zmq_msg_t *frame, bool more)
 {
     int rc;
+    socket_hand_over (zmq_msg_data (frame));
     do
         rc = zmq_msg_send (frame, socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0));
     while (rc < 0 && errno == EINTR);
@@ -343,7 +344,10 @@ socket_receive_frame (void *socket, zmq_msg_t *frame)
     do
         rc = zmq_msg_recv (frame, socket, ZMQ_DONTWAIT);
     while (rc < 0 && errno == EINTR);
-    return rc < 0 ? errno : 0;
+    if (rc < 0)
+        return errno;
+    socket_take_over (zmq_msg_data (frame));
+    return 0;
 }
 
 int

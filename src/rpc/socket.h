@@ -74,6 +74,23 @@ void socket_unbind_endpoint (void *socket, const char *endpoint);
 /* Close it and set it to NULL.  What was not sent is dropped.  Takes NULL; keeps errno. */
 void socket_close (void **socket);
 
+/* Memory goes to another thread in a frame, or by a pointer in one; or came from one.  libzmq orders
+ * the two threads, but the thread sanitizer does not see how, so it is told: the sender before it
+ * sends, the receiver before it looks.  socket_send_frame and socket_receive_frame do it themselves. */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define SOCKET_TSAN
+#endif
+#endif
+#if defined SOCKET_TSAN || defined __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#define socket_hand_over(memory) __tsan_release (memory)
+#define socket_take_over(memory) __tsan_acquire (memory)
+#else
+#define socket_hand_over(memory) ((void) (memory))
+#define socket_take_over(memory) ((void) (memory))
+#endif
+
 /* Send a frame; the caller closes it, it is empty afterwards in any case.  0 or an errno. */
 int socket_send_frame (void *socket, zmq_msg_t *frame, bool more);
 
