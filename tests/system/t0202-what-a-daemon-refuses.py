@@ -178,6 +178,7 @@ def a_data_node_with_the_disk_of_another_cluster_ends_and_says_which ():
 
 def a_data_node_whose_name_node_becomes_another_one_keeps_trying_and_says_so ():
     with Cluster (nodes=1, data_settings={"retry_interval": "0.2"}) as c:
+        c.data[0].wait_log ("registered with .* of cluster ")  # online is said before it has its answer
         assert c.name.stop () == 0
         os.rename (os.path.join (c.name.directory, "data"), c.path ("away"))
         c.name.start ()
