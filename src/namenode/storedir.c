@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FIRST_LINE "litedfs name node"
+#define FIRST_LINE "LiteDFS name node"
 
 /* VERSION and port are a few lines; what is longer is not ours. */
 #define SMALL_FILE_MAX 4096

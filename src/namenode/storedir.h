@@ -5,7 +5,7 @@
 /*
  * data_path of a name node:
  *
- *   VERSION    "litedfs name node", layout and cluster id, for people and for the next start
+ *   VERSION    "LiteDFS name node", layout and cluster id, for people and for the next start
  *   lock       held while a name node runs here
  *   meta/      the store (metastore.h)
  *   ballast    space that is given up on a full disk, so that deletes still work
