@@ -105,7 +105,7 @@ START_TEST (a_missing_directory_is_made_with_a_cluster_of_its_own)
     open_dir ();
     struct uuid cluster = *storedir_cluster (dir);
     ck_assert_int_eq (file_read_all (path_of ("VERSION"), 4096, &text, &error), 0);
-    snprintf (expected, sizeof expected, "litedfs name node\nlayout %d\ncluster %s\n",
+    snprintf (expected, sizeof expected, "LiteDFS name node\nlayout %d\ncluster %s\n",
               METASTORE_LAYOUT, uuid_print (&cluster, id));
     ck_assert_str_eq (buf_text (&text), expected);
     buf_free (&text);
@@ -121,7 +121,7 @@ START_TEST (a_directory_with_other_things_in_it_is_left_alone)
     check_refused (LITEDFS_INVALID, "'letter.txt'");
     ck_assert (!has ("lock") && !has ("meta") && !has ("VERSION") && !has ("ballast"));
     unlink (path_of ("letter.txt"));
-    put ("VERSION", "litedfs data node\nlayout 1\n");
+    put ("VERSION", "LiteDFS data node\nlayout 1\n");
     check_refused (LITEDFS_INVALID, "not that of a name node");
     ck_assert (!has ("lock") && !has ("meta"));
 }
@@ -142,13 +142,13 @@ END_TEST
 
 START_TEST (a_version_that_is_newer_or_damaged_is_refused)
 {
-    put ("VERSION", "litedfs name node\nlayout 999\ncluster x\n");
+    put ("VERSION", "LiteDFS name node\nlayout 999\ncluster x\n");
     check_refused (LITEDFS_LAYOUT, "written by a newer LiteDFS (layout 999");
-    put ("VERSION", "litedfs name node\nlayout -1\n");
+    put ("VERSION", "LiteDFS name node\nlayout -1\n");
     check_refused (LITEDFS_CORRUPT, "no layout");
-    put ("VERSION", "litedfs name node\n");
+    put ("VERSION", "LiteDFS name node\n");
     check_refused (LITEDFS_CORRUPT, "no layout");
-    put ("VERSION", "litedfs name node\nlayout 1\ncluster 12\n");
+    put ("VERSION", "LiteDFS name node\nlayout 1\ncluster 12\n");
     check_refused (LITEDFS_CORRUPT, "no cluster id");
     put ("VERSION", "");
     check_refused (LITEDFS_INVALID, "not that of a name node");
@@ -171,7 +171,7 @@ START_TEST (a_store_of_another_cluster_is_refused)
 {
     open_dir ();
     storedir_close (&dir);
-    put ("VERSION", "litedfs name node\nlayout 1\n"
+    put ("VERSION", "LiteDFS name node\nlayout 1\n"
                     "cluster 01234567-89ab-4def-8123-456789abcdef\n");
     check_refused (LITEDFS_WRONG_CLUSTER, "different clusters");
 }
