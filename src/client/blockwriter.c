@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client's half of design rule "state belongs to the block id": the node's replies alone say how far
+ * What is known of a block belongs to its id, not to a connection: the node's replies alone say how far
  * the block is.  A chunk that was refused because of what came before it (gap) or of the moment (busy)
  * stops the sending; when nothing is under way any more, block.stat tells the node's offset and the
  * sending goes on from there.  What is about the node itself (its disk, its identity) ends its part.
@@ -13,12 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_MS 60000  // a node that has a connection may take this long to write a chunk
-#define STAT_WAIT_MS 1000 // block.stat is parked this long
-#define BUSY_MS 50        // pause before a node that is busy is asked again, times the tries
-#define REWINDS_MAX 40    // without any progress, before the node is given up
-#define RESTARTS_MAX 5    // of the node, or whatever else makes it forget what it had
-#define STALL_MS 60000    // without any progress, connected
+#define REQUEST_MS 60000   // a node that has a connection may take this long to write a chunk
+#define STAT_WAIT_MS 1000  // block.stat is parked this long
+#define BUSY_MS 50         // pause before a node that is busy is asked again, times the tries
+#define BUSY_PAUSE_MS 1000 // and at most
+#define BUSY_MAX_MS 600000 // a node that is busy for so long is given up
+#define KEEP_MS 5000       // a node whose writer waits for its source hears of it this often
+#define REWINDS_MAX 40     // without any progress, before the node is given up
+#define RESTARTS_MAX 5     // of the node, or whatever else makes it forget what it had
+#define STALL_MS 60000     // without any progress, connected
+#define LOOK_MS 500        // how often a node that should answer is looked after
 
 static const struct message_type *const write_type = &message_types[MESSAGE_block_write];
 static const struct message_type *const stat_type = &message_types[MESSAGE_block_stat];
@@ -37,9 +41,12 @@ fail (struct blockwriter *self, const litedfs_error_t *error)
 static struct blockwriter *
 end_request (struct blockwriter_request *request)
 {
+    struct blockwriter *self = request->owner;
+
     request->id = 0;
-    request->owner->under_way--;
-    return request->owner;
+    self->under_way--;
+    self->heard_ms = clock_mono (self->session->clock);
+    return self;
 }
 
 static struct blockwriter_request *
@@ -51,9 +58,20 @@ free_request (struct blockwriter *self)
     return NULL; // callers look at under_way first
 }
 
+/* The node says that it has the whole block, of so many bytes. */
 static void
-set_durable (struct blockwriter *self)
+set_durable (struct blockwriter *self, uint64_t size)
 {
+    litedfs_error_t error;
+
+    if (size != self->size) {
+        err_set (&error, LITEDFS_DIFFERENT,
+                 "block %llu: the node finished it with %llu bytes, not %llu",
+                 (unsigned long long) self->block, (unsigned long long) size,
+                 (unsigned long long) self->size);
+        fail (self, &error);
+        return;
+    }
     self->crc32 = 0;
     for (uint64_t at = 0; at < self->size; at += BLOCKWRITER_CHUNK) {
         uint64_t left = self->size - at;
@@ -67,22 +85,40 @@ set_durable (struct blockwriter *self)
 static void
 take_state (struct blockwriter *self, uint64_t offset, uint64_t credit, unsigned state)
 {
+    self->known = self->known || state != REPLICA_UNKNOWN;
     if (offset > self->acked) {
         self->acked = offset;
         self->rewinds = 0;
+        self->busy_answers = 0;
         self->progress_ms = clock_mono (self->session->clock);
     }
     if (offset + credit > self->limit)
         self->limit = offset + credit;
     if (state == REPLICA_DURABLE && self->size != WIRE_UNKNOWN)
-        set_durable (self);
+        set_durable (self, offset);
 }
 
 /* Errors after which the node is asked where it is, instead of being given up. */
 static bool
-can_go_on (int number)
+can_go_on (const struct blockwriter *self, int number)
 {
-    return number == LITEDFS_BUSY || number == LITEDFS_GAP || number == LITEDFS_CORRUPT;
+    if (number == LITEDFS_BUSY)
+        return self->busy_answers == 0 ||
+               clock_mono (self->session->clock) - self->busy_since_ms < BUSY_MAX_MS;
+    return (number == LITEDFS_GAP || number == LITEDFS_CORRUPT) && self->rewinds < REWINDS_MAX;
+}
+
+/* The node has no room now: how long it is left alone. */
+static int64_t
+busy_pause_ms (struct blockwriter *self)
+{
+    int64_t now_ms = clock_mono (self->session->clock);
+
+    if (self->busy_answers++ == 0)
+        self->busy_since_ms = now_ms;
+    self->progress_ms = now_ms; // it lives
+    int64_t pause_ms = (int64_t) BUSY_MS * self->busy_answers;
+    return pause_ms < BUSY_PAUSE_MS ? pause_ms : BUSY_PAUSE_MS;
 }
 
 static void
@@ -90,17 +126,18 @@ take_error (struct blockwriter *self, const litedfs_error_t *error)
 {
     if (error->number == LITEDFS_CANCELLED)
         return;
-    if (!can_go_on (error->number) || self->rewinds >= REWINDS_MAX) {
+    if (!can_go_on (self, error->number)) {
         fail (self, error);
         return;
     }
-    if (!self->rewind) {
-        self->rewind = true;
+    if (self->rewind)
+        return;
+    self->rewind = true;
+    self->resume_ms = clock_mono (self->session->clock);
+    if (error->number == LITEDFS_BUSY)
+        self->resume_ms += busy_pause_ms (self);
+    else
         self->rewinds++;
-        self->resume_ms =
-            clock_mono (self->session->clock) +
-            (error->number == LITEDFS_BUSY ? (int64_t) BUSY_MS * self->rewinds : 0);
-    }
 }
 
 static void
@@ -120,6 +157,39 @@ on_write (void *arg, struct message *message, zmq_msg_t *payload,
         take_state (self, reply.offset, reply.credit, reply.state);
 }
 
+/* The node may have started anew and know less than it said before: go on from there. */
+static void
+go_back (struct blockwriter *self, uint64_t offset, uint64_t credit)
+{
+    uint64_t from = offset - offset % BLOCKWRITER_CHUNK;
+
+    self->next = from;
+    self->acked = from;
+    self->limit = from + (credit > BLOCKWRITER_CHUNK ? credit : BLOCKWRITER_CHUNK);
+    self->size = WIRE_UNKNOWN;
+    self->state = BLOCKWRITER_WRITING;
+}
+
+/* Whether the node's state is one to go on from; if not, the block has failed. */
+static bool
+check_state (struct blockwriter *self, const struct block_stat_reply *reply)
+{
+    litedfs_error_t error = {.number = 0};
+
+    if (reply->state == REPLICA_FAILED)
+        err_set (&error, LITEDFS_IO, "block %llu: the node could not write it",
+                 (unsigned long long) self->block);
+    else if (reply->state == REPLICA_UNKNOWN && self->known) {
+        self->known = false;
+        if (++self->restarts > RESTARTS_MAX)
+            err_set (&error, LITEDFS_IO, "block %llu: the node has forgotten it %u times",
+                     (unsigned long long) self->block, self->restarts);
+    }
+    if (error.number != 0)
+        fail (self, &error);
+    return error.number == 0;
+}
+
 static void
 on_stat (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_error_t *failure)
 {
@@ -128,6 +198,7 @@ on_stat (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_e
     litedfs_error_t error;
     (void) payload;
 
+    self->asking = false;
     if (failure) {
         take_error (self, failure);
         return;
@@ -136,32 +207,16 @@ on_stat (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_e
         fail (self, &error);
         return;
     }
-    if (reply.state == REPLICA_FAILED) {
-        err_set (&error, LITEDFS_IO, "block %llu: the node could not write it",
-                 (unsigned long long) self->block);
-        fail (self, &error);
+    if (!check_state (self, &reply))
         return;
-    }
     take_state (self, reply.offset, reply.credit, reply.state);
-    if (self->state == BLOCKWRITER_DURABLE || reply.state == REPLICA_SYNCING)
+    if (self->state != BLOCKWRITER_WRITING && self->state != BLOCKWRITER_WAITING)
         return;
-    if (reply.state == REPLICA_UNKNOWN && ++self->restarts > RESTARTS_MAX) {
-        err_set (&error, LITEDFS_IO, "block %llu: the node has forgotten it %u times",
-                 (unsigned long long) self->block, self->restarts);
-        fail (self, &error);
-        return;
-    }
-    // The node may have started anew and know less than it said before.
-    uint64_t from = reply.offset - reply.offset % BLOCKWRITER_CHUNK;
-    if (reply.offset < self->size || self->size == WIRE_UNKNOWN ||
-        reply.state == REPLICA_UNKNOWN) {
-        self->next = from;
-        self->acked = from;
-        self->limit =
-            from + (reply.credit > BLOCKWRITER_CHUNK ? reply.credit : BLOCKWRITER_CHUNK);
-        self->size = WIRE_UNKNOWN;
-        self->state = BLOCKWRITER_WRITING;
-    }
+    // A node that is not done and grants nothing has the whole block, and its disk is slow.
+    bool has_all = reply.state == REPLICA_SYNCING ||
+                   (reply.state == REPLICA_RECEIVING && reply.credit == 0);
+    if (self->state == BLOCKWRITER_WRITING || !has_all)
+        go_back (self, reply.offset, reply.credit);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
@@ -190,7 +245,23 @@ ask_state (struct blockwriter *self, uint64_t wait_ms)
 {
     const struct block_stat_request request = {
         .block = self->block, .node = self->peer->node, .wait = wait_ms};
+    self->asking = true;
     send_request (self, stat_type, &request, NULL, on_stat);
+}
+
+/* Keep the CRC of the chunk at `next`.  A chunk that was sent before must have the same: the node may have
+ * kept the bytes that came first. */
+static int
+note_crc (struct blockwriter *self, uint32_t crc, litedfs_error_t *error)
+{
+    uint64_t chunk = self->next / BLOCKWRITER_CHUNK;
+
+    if (chunk < self->chunks_sent && self->chunk_crcs[chunk] != crc)
+        return err_set (error, LITEDFS_IO, "local file: it has changed while it was read");
+    self->chunk_crcs[chunk] = crc;
+    if (chunk >= self->chunks_sent)
+        self->chunks_sent = chunk + 1;
+    return 0;
 }
 
 /* Send the chunk at `next`, of `size` bytes. */
@@ -208,7 +279,9 @@ send_chunk (struct blockwriter *self, size_t size, bool last, litedfs_error_t *e
                   : 0;
     if (rc == 0) {
         request.crc32 = crc32_of (0, zmq_msg_data (&payload), size);
-        self->chunk_crcs[self->next / BLOCKWRITER_CHUNK] = (uint32_t) request.crc32;
+        rc = size ? note_crc (self, (uint32_t) request.crc32, error) : 0;
+    }
+    if (rc == 0) {
         if (self->next == 0) {
             request.file = self->file;
             request.index = self->index;
@@ -298,7 +371,16 @@ blockwriter_push (struct blockwriter *self, litedfs_error_t *error)
     }
     if (self->state == BLOCKWRITER_WAITING && self->under_way == 0)
         ask_state (self, STAT_WAIT_MS);
-    return send_chunks (self, error);
+    if (self->asking)
+        return 0;
+    int rc = send_chunks (self, error);
+    int64_t now_ms = clock_mono (self->session->clock);
+    if (rc == 0 && self->state == BLOCKWRITER_WRITING && self->under_way == 0 && self->known &&
+        now_ms - self->heard_ms >= KEEP_MS) {
+        self->progress_ms = now_ms; // it is not the node that stands still
+        ask_state (self, 0);
+    }
+    return rc;
 }
 
 long
@@ -306,7 +388,10 @@ blockwriter_timeout_ms (const struct blockwriter *self)
 {
     if (self->state != BLOCKWRITER_WRITING && self->state != BLOCKWRITER_WAITING)
         return -1;
-    return self->rewind ? BUSY_MS : 500;
+    if (!self->rewind || self->under_way > 0)
+        return LOOK_MS;
+    int64_t left_ms = self->resume_ms - clock_mono (self->session->clock);
+    return left_ms > 0 ? (long) left_ms : 0;
 }
 
 /* ---- start and stop ------------------------------------------------------------------------------------- */
@@ -332,11 +417,15 @@ blockwriter_start (struct blockwriter *self, uint64_t index, uint64_t block,
     self->acked = 0;
     self->limit = BLOCKWRITER_CHUNK; // one chunk before the first reply
     self->size = WIRE_UNKNOWN;
+    self->chunks_sent = 0;
     self->under_way = 0;
+    self->asking = false;
+    self->known = false;
     self->rewind = false;
     self->rewinds = 0;
     self->restarts = 0;
-    self->progress_ms = clock_mono (self->session->clock);
+    self->busy_answers = 0;
+    self->heard_ms = self->progress_ms = clock_mono (self->session->clock);
     return 0;
 }
 

@@ -8,8 +8,9 @@
  *
  * The bytes come from a source, so that everything can be sent again: from the node's offset when the
  * node has lost count (it restarted, was busy, a chunk was damaged), from the start when the writer gives the
- * block to another node.  The owner calls blockwriter_push whenever something may have changed and
- * looks at `state`.
+ * block to another node.  A node that is busy is waited for, up to ten minutes: it lives.  A node whose
+ * writer waits for its source is asked for the block's state now and then, so that it does not give the
+ * block up.  The owner calls blockwriter_push whenever something may have changed and looks at `state`.
  */
 
 #include "client/session.h"
@@ -51,15 +52,21 @@ struct blockwriter {
     uint64_t acked;       // the node has everything before this
     uint64_t limit;       // credit: nothing at or past this may be sent
     uint64_t size;        // of the block once its end is sent, else WIRE_UNKNOWN
-    uint32_t *chunk_crcs; // by offset / BLOCKWRITER_CHUNK, `chunks` of them
+    uint32_t *chunk_crcs; // by offset / BLOCKWRITER_CHUNK, room for `chunks` of them
     uint64_t chunks;
+    uint64_t chunks_sent; // so many of them are known
     struct blockwriter_request requests[BLOCKWRITER_PENDING];
     unsigned under_way;
-    bool rewind;         // ask the node where it is, and go on from there
-    unsigned rewinds;    // without progress since
-    unsigned restarts;   // how often the node had forgotten the block
-    int64_t resume_ms;   // monotonic; nothing is sent before
-    int64_t progress_ms; // monotonic; when the node moved last
+    bool asking;           // a block.stat is under way
+    bool known;            // the node has had something of the block
+    bool rewind;           // ask the node where it is, and go on from there
+    unsigned rewinds;      // without progress since
+    unsigned restarts;     // how often the node had forgotten the block
+    unsigned busy_answers; // without progress since
+    int64_t busy_since_ms; // monotonic; of the first of them
+    int64_t resume_ms;     // monotonic; nothing is sent before
+    int64_t heard_ms;      // monotonic; when the node answered last
+    int64_t progress_ms;   // monotonic; when the node moved last
     uint32_t crc32;
 };
 
@@ -67,8 +74,8 @@ struct blockwriter {
 int blockwriter_start (struct blockwriter *self, uint64_t index, uint64_t block,
                        uint64_t block_size, struct peer *peer, litedfs_error_t *error);
 
-/* Send what may be sent now, and see whether the node has failed.  A local file that cannot be read is
- * no fault of the node: that is returned, as LITEDFS_IO. */
+/* Send what may be sent now, and see whether the node has failed.  A local file that cannot be read, or
+ * has other bytes when they are sent again, is no fault of the node: that is returned, as LITEDFS_IO. */
 int blockwriter_push (struct blockwriter *self, litedfs_error_t *error);
 
 /* Give the block up, or be done with it: idle again.  No callback comes any more. */

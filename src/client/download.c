@@ -201,15 +201,20 @@ locate_again (struct download *self, uint64_t index, litedfs_error_t *error)
 
 /* ---- what has come --------------------------------------------------------------------------------------- */
 
-/* Write to what cannot be written at an offset. */
+/* Write to what cannot be written at an offset: a descriptor that blocks is in the hands of its reader. */
 static int
-write_all (int fd, const uint8_t *data, size_t size, litedfs_error_t *error)
+write_all (const litedfs_t *session, int fd, const uint8_t *data, size_t size,
+           litedfs_error_t *error)
 {
     while (size > 0) {
+        struct pollfd fds[] = {{.fd = fd, .events = POLLOUT},
+                               {.fd = session->cancel_fd, .events = POLLIN}};
+        poll (fds, 2, -1);
+        if (fds[1].revents)
+            return err_set (error, LITEDFS_CANCELLED, "cancelled");
         ssize_t put = write (fd, data, size);
         if (put < 0 && errno == EAGAIN) {
-            struct pollfd out = {.fd = fd, .events = POLLOUT};
-            poll (&out, 1, -1);
+            continue;
         } else if (put < 0 && errno != EINTR) {
             return err_set_errno (error, LITEDFS_IO, errno, "local file");
         } else if (put > 0) {
@@ -251,7 +256,7 @@ put_range (struct download *self, struct range *range, litedfs_error_t *error)
     uint64_t at = range->block * self->block_size + range->offset;
 
     int rc = self->ordered
-                 ? write_all (self->fd, data, range->size, error)
+                 ? write_all (self->session, self->fd, data, range->size, error)
                  : file_pwrite_full (self->fd, data, range->size, at, "local file", error);
     if (rc == 0)
         rc = end_range (self, range, crc32_of (0, data, range->size), error);

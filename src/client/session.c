@@ -247,10 +247,16 @@ session_peer (litedfs_t *self, const struct wire_endpoint *endpoint, struct peer
         if (!peer)
             return err_set (error, LITEDFS_MEMORY, "out of memory");
         peer->node = (uint32_t) endpoint->node;
+    }
+    int rc = connect_peer (self, peer, host, (int) endpoint->tcp_port, error);
+    if (!peer->dealer) { // a new one that cannot be connected to: the loop must not meet it
+        free (peer);
+        return rc;
+    }
+    if (!find_peer (self, endpoint->node)) {
         peer->next = self->peers;
         self->peers = peer;
     }
-    int rc = connect_peer (self, peer, host, (int) endpoint->tcp_port, error);
     *out = peer;
     return rc;
 }

@@ -20,7 +20,8 @@
 #define SUSPECTS_MAX 64
 #define ABANDON_MS 2000 // how long giving up may take
 #define TTL_S 60
-#define BUSY_MS 200 // pause before a name node that is busy is asked again
+#define BUSY_MS 200     // pause before a name node that is busy is asked again
+#define NO_NODE_MS 4000 // a node that restarts is back so soon after its connection is
 
 /* A block that the name node has given us and that nobody has begun to write. */
 struct allocated {
@@ -50,6 +51,7 @@ struct upload {
     bool asking;           // an allocate is under way
     int64_t ask_after_ms;  // monotonic; not before
     int64_t busy_since_ms; // monotonic; the name node has had no node for us since; 0: it has
+    int64_t away_ms;       // monotonic; when a node of ours was seen to be away while we waited
 
     struct wire_finished done[DONE_MAX]; // not yet told to the name node
     uint64_t done_nodes[DONE_MAX];
@@ -74,11 +76,11 @@ patience_ms (const struct upload *self)
 
 /* A request about the lease, which goes on through a restart of the name node for the lease's TTL. */
 static int
-call (struct upload *self, enum message_number number, const void *fields, void *reply_fields,
-      struct dealer_reply **reply, litedfs_error_t *error)
+call (struct upload *self, enum message_number number, const void *fields,
+      litedfs_error_t *error)
 {
-    return dealer_call (self->session->name, &message_types[number], fields, NULL, reply_fields,
-                        reply, patience_ms (self), self->session->cancel_fd, error);
+    return dealer_call (self->session->name, &message_types[number], fields, NULL, NULL, NULL,
+                        patience_ms (self), self->session->cancel_fd, error);
 }
 
 /* ---- allocation --------------------------------------------------------------------------------------- */
@@ -116,19 +118,42 @@ fail (struct upload *self, const litedfs_error_t *error)
     }
 }
 
-/* The name node has just started and waits for its data nodes, or is busy in another way: whether it
- * shall be asked again. */
+static bool
+is_suspect (const struct upload *self, uint32_t node)
+{
+    for (size_t i = 0; i < self->suspects_count; i++)
+        if (self->suspects[i] == node)
+            return true;
+    return false;
+}
+
+/* Whether a node that may still write for us has no connection now. */
+static bool
+node_is_away (const struct upload *self)
+{
+    for (const struct peer *peer = self->session->peers; peer; peer = peer->next)
+        if (!dealer_connected (peer->dealer) && !is_suspect (self, peer->node))
+            return true;
+    return false;
+}
+
+/* The name node is busy, or has just started and waits for its data nodes; or, in mid-transfer, none of
+ * them can take a block, and some are perhaps only being restarted: whether it shall be asked again. */
 static bool
 wait_for_name (struct upload *self, const litedfs_error_t *failure)
 {
     int64_t now_ms = clock_mono (self->session->clock);
+    bool no_node = failure->number == LITEDFS_NO_NODE && self->leased;
 
-    if (failure->number != LITEDFS_BUSY)
+    if (failure->number != LITEDFS_BUSY && !no_node)
         return false;
     if (self->busy_since_ms == 0)
-        self->busy_since_ms = now_ms;
+        self->busy_since_ms = self->away_ms = now_ms;
+    if (node_is_away (self))
+        self->away_ms = now_ms;
     self->ask_after_ms = now_ms + BUSY_MS;
-    return now_ms - self->busy_since_ms < patience_ms (self);
+    return now_ms - self->busy_since_ms < patience_ms (self) &&
+           (!no_node || now_ms - self->away_ms < NO_NODE_MS);
 }
 
 static void
@@ -220,10 +245,7 @@ ask_for_blocks (struct upload *self)
 static void
 add_suspect (struct upload *self, uint32_t node)
 {
-    for (size_t i = 0; i < self->suspects_count; i++)
-        if (self->suspects[i] == node)
-            return;
-    if (self->suspects_count < SUSPECTS_MAX)
+    if (!is_suspect (self, node) && self->suspects_count < SUSPECTS_MAX)
         self->suspects[self->suspects_count++] = node;
 }
 
@@ -426,7 +448,16 @@ commit (struct upload *self, litedfs_error_t *error)
         .done = self->done,
         .done_count = self->done_count,
     };
-    return call (self, MESSAGE_file_commit, &request, NULL, NULL, error);
+    litedfs_error_t why;
+    int rc = call (self, MESSAGE_file_commit, &request, &why);
+    while (rc == LITEDFS_BUSY && wait_for_name (self, &why)) {
+        rc = session_poll (self->session, NULL, 0, BUSY_MS, &why);
+        if (rc == 0)
+            rc = call (self, MESSAGE_file_commit, &request, &why);
+    }
+    if (rc < 0 && error)
+        *error = why;
+    return rc;
 }
 
 /* Nothing shall be left.  If the name node does not hear it, the lease's end says it. */

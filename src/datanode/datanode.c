@@ -185,7 +185,7 @@ static int
 check_node (const struct datanode *self, uint64_t node, litedfs_error_t *error)
 {
     if (self->node == 0)
-        return err_set (error, LITEDFS_WRONG_NODE,
+        return err_set (error, LITEDFS_BUSY,
                         "this node has no number yet; it waits for the name node");
     if (node != self->node)
         return err_set (error, LITEDFS_WRONG_NODE,
@@ -381,10 +381,9 @@ static long
 idle_ms (const struct datanode *self)
 {
     int64_t left_ms = pipeline_next_deadline (self->pipeline) - now_of (self);
+    long most_ms = serve_resume (self->serve, TICK_MS);
 
-    if (left_ms < 0)
-        return 0;
-    return left_ms < TICK_MS ? (long) left_ms : TICK_MS;
+    return left_ms < 0 ? 0 : left_ms < most_ms ? (long) left_ms : most_ms;
 }
 
 static void

@@ -292,6 +292,12 @@ diskpool_socket (struct diskpool *self)
 }
 
 size_t
+diskpool_read_bytes (struct diskpool *self)
+{
+    return readbuf_out (self->buffers);
+}
+
+size_t
 diskpool_pending (const struct diskpool *self)
 {
     return self->pending;

@@ -114,6 +114,9 @@ zsock_t *diskpool_socket (struct diskpool *self);
  * to close with zmq_msg_close or to send; it is empty unless a READ succeeded.  Does not block. */
 bool diskpool_result (struct diskpool *self, struct disk_result *out, zmq_msg_t *payload);
 
+/* The bytes of memory of reads that are running, or whose payloads were not yet sent and closed. */
+size_t diskpool_read_bytes (struct diskpool *self);
+
 /* How many jobs wait for their (last) result. */
 size_t diskpool_pending (const struct diskpool *self);
 

@@ -75,6 +75,14 @@ grant (struct pipeline *self, struct pipeline_block *block, uint64_t promised)
     pipeline_hold (self, block, target > promised ? target : promised);
 }
 
+/* Whether the block holds memory for a writer that may be silent. */
+static bool
+holds_for_writer (const struct pipeline_block *block)
+{
+    return block->error == 0 && !block->complete && block->buffered == 0 &&
+           block->hold > CRC_UNIT;
+}
+
 /* ---- a chunk comes ---------------------------------------------------------------------------- */
 
 /* What holds for every chunk, whatever the block's state. */
@@ -337,6 +345,8 @@ pipeline_stat (struct pipeline *self, int64_t now_ms, uint64_t id, uint64_t wait
         pipeline_reply_known (self, id, token, known);
         return;
     }
+    if (block->error == 0)
+        block->advanced_ms = now_ms; // a writer whose source is slow is no silent one
     struct pipeline_waiter waiter = {
         .token = token, .what = PIPELINE_WAIT_STAT, .deadline_ms = now_ms + (int64_t) wait_ms};
     pipeline_wait (self, block, &waiter, now_ms);
@@ -374,6 +384,8 @@ pipeline_written (struct pipeline *self, int64_t now_ms, uint64_t id, size_t siz
         pipeline_hold (self, block, block->buffered);
     else
         grant (self, block, promised);
+    if (holds_for_writer (block))
+        pipeline_tick_until (self, now_ms + PIPELINE_IDLE_MS);
     pipeline_wake (self, block, now_ms);
 }
 
@@ -429,6 +441,8 @@ next_deadline (const struct pipeline *self, const struct pipeline_block *block)
 
     if (!pipeline_disk_busy (block))
         deadline_ms = block->advanced_ms + (int64_t) self->limits.write_timeout_ms;
+    if (holds_for_writer (block) && block->advanced_ms + PIPELINE_IDLE_MS < deadline_ms)
+        deadline_ms = block->advanced_ms + PIPELINE_IDLE_MS;
     for (size_t i = 0; i < block->waiter_count; i++)
         if (block->waiters[i].what != PIPELINE_WAIT_WRITTEN &&
             block->waiters[i].deadline_ms < deadline_ms)
@@ -446,6 +460,8 @@ pipeline_tick (struct pipeline *self, int64_t now_ms)
         for (struct pipeline_block *block = self->buckets[i], *next; block; block = next) {
             next = block->next;
             pipeline_wake (self, block, now_ms);
+            if (holds_for_writer (block) && now_ms - block->advanced_ms >= PIPELINE_IDLE_MS)
+                pipeline_hold (self, block, CRC_UNIT);
             if (next_deadline (self, block) <= now_ms)
                 expire (self, block, now_ms);
             else

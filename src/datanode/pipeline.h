@@ -17,7 +17,9 @@
  *
  * Memory.  Each block holds what it may receive beyond what is written: its credit.  The sum stays
  * under memory_limit.  A block's credit never falls below the chunk that it was admitted with, so what
- * has started goes on; when nothing is left, new blocks are answered `busy`.
+ * has started goes on; when nothing is left, new blocks are answered `busy`.  A block of which nobody was
+ * heard for PIPELINE_IDLE_MS keeps one unit: its writer may be dead, and if it is only slow its next chunk
+ * is taken when there is room, else answered `busy`.
  *
  * Caveats.  The caller drains pipeline_next after each event.  Payloads are opaque here: one that was
  * taken comes out again in a PIPELINE_WRITE, all others stay the caller's.
@@ -34,6 +36,7 @@
 #define PIPELINE_BLOCKS_MAX 256              // blocks in write at a time: each is an open file
 #define PIPELINE_WAITERS_MAX 256             // unanswered requests for one block
 #define PIPELINE_LAST_WAIT_MS 1000
+#define PIPELINE_IDLE_MS 5000
 #define PIPELINE_BLOCK_SIZE_MAX ((uint64_t) 4 << 30)
 #define PIPELINE_PATH_MAX 4096
 
@@ -41,7 +44,7 @@ struct pipeline;
 
 struct pipeline_limits {
     uint64_t memory;           // bytes of all blocks together
-    uint64_t write_timeout_ms; // a block that waits for its writer longer is given up
+    uint64_t write_timeout_ms; // a block of which nobody was heard for longer is given up
 };
 
 /* What the block store says about a block that the pipeline does not have. */

@@ -38,7 +38,7 @@ struct pipeline_block {
     uint64_t hold;       // bytes of the memory that it has reserved
     uint64_t chunk;      // its largest chunk
     unsigned writes;     // given to the disk that did not come back
-    int64_t advanced_ms; // when received or written last grew
+    int64_t advanced_ms; // when received or written last grew, or somebody asked
     bool complete;       // the last chunk was given to the disk
     bool syncing;        // and written: pipeline_durable is to follow
     bool durable;

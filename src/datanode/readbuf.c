@@ -20,6 +20,7 @@ struct readbuf_pool {
     struct readbuf *unused;
     size_t unused_bytes;
     size_t keep_bytes;
+    size_t out_bytes;
     size_t users; // buffers that are out, and 1 until readbuf_pool_destroy
 };
 
@@ -76,6 +77,7 @@ readbuf_get (struct readbuf_pool *self, size_t size)
         self->unused_bytes -= buffer->capacity;
     }
     self->users++;
+    self->out_bytes += buffer ? buffer->capacity : size;
     pthread_mutex_unlock (&self->lock);
     if (buffer)
         return buffer;
@@ -83,12 +85,22 @@ readbuf_get (struct readbuf_pool *self, size_t size)
     buffer = malloc (sizeof *buffer + size);
     if (!buffer) {
         pthread_mutex_lock (&self->lock);
+        self->out_bytes -= size;
         leave (self);
         return NULL;
     }
     buffer->pool = self;
     buffer->capacity = size;
     return buffer;
+}
+
+size_t
+readbuf_out (struct readbuf_pool *self)
+{
+    pthread_mutex_lock (&self->lock);
+    size_t bytes = self->out_bytes;
+    pthread_mutex_unlock (&self->lock);
+    return bytes;
 }
 
 void
@@ -98,6 +110,7 @@ readbuf_release (void *data, void *buffer)
     struct readbuf_pool *pool = self->pool;
     (void) data;
     pthread_mutex_lock (&pool->lock);
+    pool->out_bytes -= self->capacity;
     if (pool->unused_bytes + self->capacity <= pool->keep_bytes) {
         self->next = pool->unused;
         pool->unused = self;

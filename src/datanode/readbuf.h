@@ -30,6 +30,9 @@ void readbuf_pool_destroy (struct readbuf_pool **self);
 /* A buffer of at least size bytes, or NULL when memory is short. */
 struct readbuf *readbuf_get (struct readbuf_pool *self, size_t size);
 
+/* The bytes of the buffers that are out. */
+size_t readbuf_out (struct readbuf_pool *self);
+
 /* Give a buffer back.  The shape is that of zmq_msg_init_data's callback: data is not looked at. */
 void readbuf_release (void *data, void *buffer);
 

@@ -14,6 +14,7 @@
 
 #define SLOTS_MAX 16384  // reads that wait or run
 #define IN_FLIGHT_MAX 64 // reads at the pool
+#define RESUME_MS 5      // how often it is looked whether readers have taken what they got
 #define NONE SIZE_MAX
 
 enum what { READ_FREE, READ_REPLY, READ_COMPARE };
@@ -35,6 +36,7 @@ struct slot {
 struct waiting {
     struct waiting *next; // in the ring
     uint64_t session;
+    int fd; // of its connection, -1: none
     size_t first;
     size_t last;
 };
@@ -49,6 +51,7 @@ struct serve {
     size_t slot_count;
     size_t free_slot;
     struct waiting *ring; // the last one in turn; its next is the first
+    bool blocked;         // those in the ring have not taken what they got
     uint64_t in_flight_bytes;
     size_t in_flight;
 };
@@ -141,11 +144,30 @@ link_last (struct serve *self, struct waiting *waiting)
     self->ring = waiting;
 }
 
+/* Whether the first session in turn may be read for, turning the ring to one that may: any, as long as what
+ * was read and not taken is within the limit, then those that have taken all of theirs. */
+static bool
+find_turn (struct serve *self)
+{
+    const struct waiting *last = self->ring;
+
+    if (diskpool_read_bytes (self->pool) < self->memory)
+        return true;
+    do {
+        if (router_unread (self->ring->next->fd) == 0)
+            return true;
+        self->ring = self->ring->next;
+    } while (self->ring != last);
+    self->blocked = true;
+    return false;
+}
+
 /* Give the pool what it may have, one read of each session in turn. */
 static void
 pump (struct serve *self)
 {
-    while (self->ring != NULL && self->in_flight < IN_FLIGHT_MAX) {
+    self->blocked = false;
+    while (self->ring != NULL && self->in_flight < IN_FLIGHT_MAX && find_turn (self)) {
         size_t index = self->ring->next->first;
         size_t room = room_of (&self->slots[index]);
         if (self->in_flight > 0 && self->in_flight_bytes + room > self->memory)
@@ -177,7 +199,7 @@ find_waiting (const struct serve *self, uint64_t session)
 
 /* Put a read at the end of its session's queue. */
 static int
-enqueue (struct serve *self, const struct slot *slot, litedfs_error_t *error)
+enqueue (struct serve *self, const struct slot *slot, int fd, litedfs_error_t *error)
 {
     struct waiting *waiting = find_waiting (self, slot->session);
     size_t index = take_slot (self);
@@ -195,7 +217,8 @@ enqueue (struct serve *self, const struct slot *slot, litedfs_error_t *error)
             free_slot (self, index);
             return err_set (error, LITEDFS_MEMORY, "out of memory");
         }
-        *waiting = (struct waiting){.session = slot->session, .first = index, .last = index};
+        *waiting =
+            (struct waiting){.session = slot->session, .fd = fd, .first = index, .last = index};
         link_last (self, waiting);
     }
     pump (self);
@@ -214,7 +237,7 @@ serve_read (struct serve *self, const struct request *request,
                         .route = request->route,
                         .id = request->message->envelope.id};
 
-    return enqueue (self, &slot, error);
+    return enqueue (self, &slot, request->fd, error);
 }
 
 int
@@ -229,7 +252,7 @@ serve_compare (struct serve *self, uint64_t session, uint64_t block, uint64_t of
                         .crc = crc,
                         .token = token};
 
-    return enqueue (self, &slot, error);
+    return enqueue (self, &slot, -1, error);
 }
 
 void
@@ -253,6 +276,14 @@ serve_result (struct serve *self, const struct disk_result *result, zmq_msg_t *p
     }
     zmq_msg_close (payload);
     pump (self);
+}
+
+long
+serve_resume (struct serve *self, long most_ms)
+{
+    if (self->blocked)
+        pump (self);
+    return self->blocked && RESUME_MS < most_ms ? RESUME_MS : most_ms;
 }
 
 void

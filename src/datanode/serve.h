@@ -10,6 +10,10 @@
  * waits for itself and not the others for it, and the writers' share of the disk stays theirs.  How
  * much a session may ask for at all is the router's admission.
  *
+ * Replies that their readers do not take lie in memory.  While those of all sessions have `memory` bytes,
+ * only sessions whose connection is empty are read for: a reader that is slow, or asleep, then costs one
+ * read, and stops nobody else.
+ *
  * Two things come this way: block.read, which is answered here, and the comparison of a range with a
  * CRC (a chunk that was sent again for a finished block), whose end the owner is told.
  *
@@ -43,6 +47,9 @@ int serve_read (struct serve *self, const struct request *request,
  * serve_read. */
 int serve_compare (struct serve *self, uint64_t session, uint64_t block, uint64_t offset,
                    size_t size, uint32_t crc, uint64_t token, litedfs_error_t *error);
+
+/* Read on, if reads waited for room; to be called each turn.  How soon again, in ms, at most most_ms. */
+long serve_resume (struct serve *self, long most_ms);
 
 /* A DISK_READ_DONE of the pool.  The payload is taken. */
 void serve_result (struct serve *self, const struct disk_result *result, zmq_msg_t *payload);

@@ -300,10 +300,8 @@ router_closed (struct router *self, uint64_t *out_session)
     return session_table_next_ended (self->sessions, out_session);
 }
 
-/* What the connection holds and its peer has not taken.  The descriptor is libzmq's and may be
- * gone, or another's, by now; then the number is wrong once. */
-static uint64_t
-unread_bytes (int fd)
+uint64_t
+router_unread (int fd)
 {
     int bytes = 0;
 
@@ -404,7 +402,7 @@ accept_request (struct router *self, struct incoming *in, const struct route *ro
                                   .has_seen = has_seen,
                                   .seen = has_seen ? envelope->seen : 0,
                                   .bytes = expected_bytes (message),
-                                  .unread = unread_bytes (in->fd)};
+                                  .unread = router_unread (in->fd)};
     if (session_admit (session, &self->limits, &claim))
         return true;
     refuse (self, in, route, envelope->id, LITEDFS_BUSY,

@@ -93,6 +93,11 @@ void router_destroy (struct router **self);
 /* The port that it is bound to, 0 if none. */
 int router_port (const struct router *self);
 
+/* What a connection holds that its peer has not taken, in bytes, by the descriptor of a request of it; 0 for a
+ * peer in this process.  The descriptor is libzmq's and may be gone, or another's, by now; then the number
+ * is wrong. */
+uint64_t router_unread (int fd);
+
 /* For zmq_poll, with ZMQ_POLLIN. */
 void *router_socket (struct router *self);
 void *router_monitor_socket (struct router *self);

@@ -99,7 +99,45 @@ START_TEST (a_slow_disk_is_no_silent_writer)
     ck_assert_uint_eq (answers[token], 0);
     disk_writes (0);
     assert_state (token, REPLICA_RECEIVING, MIB);
-    ck_assert_int_eq (pipeline_next_deadline (pipeline), now_ms + 60000);
+    ck_assert_int_eq (pipeline_next_deadline (pipeline), now_ms + PIPELINE_IDLE_MS);
+}
+END_TEST
+
+START_TEST (a_writer_that_asks_for_the_state_is_not_silent)
+{
+    put (BLOCK, 0, MIB, false);
+    disk_writes (0);
+    for (int i = 0; i < 5; i++) {
+        tick (45000);
+        assert_state (stat_block (BLOCK, 0), REPLICA_RECEIVING, MIB);
+    }
+    uint64_t token = put (BLOCK, MIB, MIB, false);
+    disk_writes (0);
+    assert_state (token, REPLICA_RECEIVING, 2 * MIB);
+}
+END_TEST
+
+START_TEST (blocks_of_silent_writers_give_their_memory_back)
+{
+    make_pipeline (12 * MIB);
+    uint64_t blocks = 0;
+    for (bool busy = false; !busy; blocks++) {
+        uint64_t token = put (100 + blocks, 0, MIB, false);
+        busy = answers[token] == 1;
+        if (!busy)
+            disk_writes (0);
+    }
+    ck_assert_uint_gt (pipeline_reserved (pipeline), 11 * MIB);
+    tick (PIPELINE_IDLE_MS);
+    ck_assert_uint_eq (pipeline_reserved (pipeline), (blocks - 1) * UNIT);
+
+    uint64_t others = put (BLOCK, 0, MIB, false); // a new block has room again
+    disk_writes (0);
+    assert_state (others, REPLICA_RECEIVING, MIB);
+    uint64_t late = put (100, MIB, MIB, false); // and so has one that was only slow
+    ck_assert_uint_gt (answer_state[stat_block (100, 0)].credit, 0);
+    disk_writes (0);
+    assert_state (late, REPLICA_RECEIVING, 2 * MIB);
 }
 END_TEST
 
@@ -274,16 +312,15 @@ START_TEST (whatever_comes_every_request_has_one_answer)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("datanode_pipeline_limits", setup, teardown,
-                   a_last_chunk_is_answered_after_a_second_with_the_state_so_far,
-                   stat_without_wait_is_answered_at_once,
-                   a_disk_error_fails_the_block_and_everybody_who_waits,
-                   a_block_that_cannot_be_made_durable_fails, a_silent_writer_loses_its_block,
-                   a_slow_disk_is_no_silent_writer, an_order_to_delete_ends_a_block_in_write,
-                   an_order_to_delete_may_come_while_the_block_is_synced,
-                   a_full_disk_takes_no_new_blocks_and_finishes_those_in_write,
-                   memory_stays_under_its_limit_and_what_has_started_goes_on,
-                   chunks_beyond_the_window_are_answered_busy,
-                   too_many_requests_for_a_block_are_answered_busy,
-                   too_many_blocks_are_answered_busy,
-                   whatever_comes_every_request_has_one_answer)
+UNIT_MAIN_FIXTURE (
+    "datanode_pipeline_limits", setup, teardown,
+    a_last_chunk_is_answered_after_a_second_with_the_state_so_far,
+    stat_without_wait_is_answered_at_once, a_disk_error_fails_the_block_and_everybody_who_waits,
+    a_block_that_cannot_be_made_durable_fails, a_silent_writer_loses_its_block,
+    a_slow_disk_is_no_silent_writer, a_writer_that_asks_for_the_state_is_not_silent,
+    blocks_of_silent_writers_give_their_memory_back, an_order_to_delete_ends_a_block_in_write,
+    an_order_to_delete_may_come_while_the_block_is_synced,
+    a_full_disk_takes_no_new_blocks_and_finishes_those_in_write,
+    memory_stays_under_its_limit_and_what_has_started_goes_on,
+    chunks_beyond_the_window_are_answered_busy, too_many_requests_for_a_block_are_answered_busy,
+    too_many_blocks_are_answered_busy, whatever_comes_every_request_has_one_answer)

@@ -52,6 +52,23 @@ START_TEST (a_buffer_may_come_back_after_its_pool_is_done)
 }
 END_TEST
 
+START_TEST (buffers_that_are_out_are_counted)
+{
+    struct readbuf_pool *pool = readbuf_pool_new (1 << 20);
+    struct readbuf *large = readbuf_get (pool, 1000);
+    ck_assert_uint_eq (readbuf_out (pool), 1000);
+    readbuf_release (NULL, large);
+    ck_assert_uint_eq (readbuf_out (pool), 0);
+    large = readbuf_get (pool, 900); // the same, with all that it has
+    struct readbuf *small = readbuf_get (pool, 10);
+    ck_assert_uint_eq (readbuf_out (pool), 1010);
+    readbuf_release (NULL, large);
+    readbuf_release (NULL, small);
+    ck_assert_uint_eq (readbuf_out (pool), 0);
+    readbuf_pool_destroy (&pool);
+}
+END_TEST
+
 UNIT_MAIN ("datanode_readbuf", a_buffer_that_came_back_is_used_again,
            a_large_buffer_is_not_spent_on_a_small_read,
-           a_buffer_may_come_back_after_its_pool_is_done)
+           a_buffer_may_come_back_after_its_pool_is_done, buffers_that_are_out_are_counted)
