@@ -71,6 +71,14 @@ def free_port (*offsets):
                 mark.close ()
 
 
+def terminal ():
+    """A terminal: (our end, its end), two descriptors.  Skips the test where there are none."""
+    try:
+        return os.openpty ()
+    except OSError as error:
+        raise Skip (f"a terminal cannot be made here: {error.strerror}") from None
+
+
 def program (name):
     return os.environ.get (name.upper ()) or shutil.which (name) or name
 

@@ -10,7 +10,7 @@ import threading
 import time
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import DEADLINE, Cluster, http_get, program, run, wait_for  # noqa: E402
+from cluster import DEADLINE, Cluster, http_get, program, run, terminal, wait_for  # noqa: E402
 
 WITHIN = 5.0 * DEADLINE / 30.0
 LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (DEBUG \w+:\d+|(INFO |WARNING|ERROR|CRITICAL) \w+): .+"
@@ -202,7 +202,7 @@ def the_log_is_on_stderr_too_when_that_is_a_terminal_and_only_then ():
         for daemon in c.daemons ():
             assert os.path.getsize (os.path.join (daemon.directory, "stderr")) == 0, daemon.said ()
             assert daemon.stop () == 0
-            master, slave = os.openpty ()
+            master, slave = terminal ()
             daemon.process = subprocess.Popen ([program (daemon.name), "-c", daemon.config], stdin=slave, stdout=slave,
                                                stderr=slave)
             os.close (slave)

@@ -3,7 +3,6 @@
 prints, refuses and leaves behind."""
 import json
 import os
-import pty
 import re
 import select
 import signal
@@ -13,7 +12,8 @@ import time
 import zlib
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import DEADLINE, Cluster, program, run, run_to_end, same_content, wait_for  # noqa: E402
+from cluster import (  # noqa: E402
+    DEADLINE, Cluster, program, run, run_to_end, same_content, terminal, wait_for)
 
 BLOCK = 1 << 20
 ID = r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -467,7 +467,7 @@ def a_long_transfer_has_a_bar_on_a_terminal_and_nowhere_else ():
             return err
 
         assert upload (subprocess.PIPE) == b""
-        ours, its = pty.openpty ()
+        ours, its = terminal ()
         # Its own session, with this terminal, as a shell gives it.
         upload (its, start_new_session=True, preexec_fn=lambda: __import__ ("fcntl").ioctl (its, 0x540E, 0))
         drawn = os.read (ours, 65536).decode ()

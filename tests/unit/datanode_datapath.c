@@ -96,7 +96,8 @@ END_TEST
 START_TEST (a_path_that_cannot_be_written_is_refused)
 {
     ck_assert_int_eq (try_open ("/proc/litedfs"), LITEDFS_NOT_FOUND);
-    ck_assert_int_eq (try_open ("/sys/kernel/litedfs"), LITEDFS_IO);
+    if (access ("/sys/kernel", F_OK) == 0) // it is mounted
+        ck_assert_int_eq (try_open ("/sys/kernel/litedfs"), LITEDFS_IO);
 }
 END_TEST
 
