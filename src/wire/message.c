@@ -28,9 +28,9 @@
 const char *const words_kind[] = {"directory", "file", NULL};
 const char *const words_node_status[] = {"offline", "online", NULL};
 const char *const words_change_kind[] = {"added", "removed", NULL};
-const char *const words_order_kind[] = {"delete", NULL};
-const char *const words_replica_state[] = {"unknown", "receiving", "syncing",
-                                           "durable", "failed",    NULL};
+const char *const words_order_kind[] = {"delete", "copy", NULL};
+const char *const words_replica_state[] = {"unknown", "receiving", "syncing", "durable",
+                                           "failed",  "relay",     NULL};
 
 /* ---- layouts ----------------------------------------------------------------------------- */
 
@@ -536,7 +536,8 @@ message_describe (struct buf *out)
 {
     static const char *const effects[] = {[EFFECT_READS] = "reads",
                                           [EFFECT_MUTATES] = "mutates",
-                                          [EFFECT_IDEMPOTENT] = "idempotent"};
+                                          [EFFECT_IDEMPOTENT] = "idempotent",
+                                          [EFFECT_PUSHED] = "pushed"};
 
     describe_schema (&request_head_schema, "envelope", out);
     describe_schema (&reply_head_schema, "envelope", out);

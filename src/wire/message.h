@@ -39,19 +39,20 @@
 enum kind { KIND_DIRECTORY, KIND_FILE };
 enum node_status { NODE_OFFLINE, NODE_ONLINE };
 enum change_kind { CHANGE_ADDED, CHANGE_REMOVED };
-enum order_kind { ORDER_DELETE };
+enum order_kind { ORDER_DELETE, ORDER_COPY };
 enum replica_state {
     REPLICA_UNKNOWN,
     REPLICA_RECEIVING,
     REPLICA_SYNCING,
     REPLICA_DURABLE,
-    REPLICA_FAILED
+    REPLICA_FAILED,
+    REPLICA_RELAY
 };
 extern const char *const words_kind[];          // "directory", "file"
 extern const char *const words_node_status[];   // "offline", "online"
 extern const char *const words_change_kind[];   // "added", "removed"
-extern const char *const words_order_kind[];    // "delete"
-extern const char *const words_replica_state[]; // "unknown", "receiving", ... "failed"
+extern const char *const words_order_kind[];    // "delete", "copy"
+extern const char *const words_replica_state[]; // "unknown", "receiving", ... "relay"
 
 /* The structs of every record, request and reply, from messages.def. */
 #define RECORD(name) struct wire_##name {
@@ -88,7 +89,7 @@ enum message_number {
 };
 
 enum message_peer { PEER_CLIENT = 1, PEER_NODE = 2, PEER_NAME = 4, PEER_ANY = 7 };
-enum message_effect { EFFECT_READS, EFFECT_MUTATES, EFFECT_IDEMPOTENT };
+enum message_effect { EFFECT_READS, EFFECT_MUTATES, EFFECT_IDEMPOTENT, EFFECT_PUSHED };
 
 struct schema; // how a struct and a msgpack map correspond; in message.c
 
