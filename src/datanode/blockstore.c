@@ -32,6 +32,7 @@
 #include "datanode/blockstore_impl.h"
 
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "datanode/datapath.h"
 
@@ -146,6 +147,7 @@ blockstore_join (struct blockstore *self, const struct uuid *cluster, uint32_t n
     } else {
         identity.cluster = *cluster;
         identity.node = node;
+        FAULT ("blockstore_before_join");
         rc = datapath_write_version (self->path, &identity, error);
         if (rc == 0) {
             pthread_mutex_lock (&self->lock);

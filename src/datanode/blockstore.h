@@ -32,6 +32,7 @@
  *
  * Fault points, in the order of their passage (base/fault.h; _error ones fail the call instead):
  *
+ *   blockstore_before_join         the name node has given a number that is not on the disk yet
  *   blockstore_pwrite_error        a write of data gives EIO
  *   blockstore_full_error          a write of data gives ENOSPC
  *   blockstore_after_data          data is written, not its trailer

@@ -503,6 +503,14 @@ class Upload:
         return self.end ()
 
 
+def _in_a_line (error, file):
+    """Where in the file a test failed, and why, for its line of TAP, in which # begins something else."""
+    lines = [frame.lineno for frame in traceback.extract_tb (error.__traceback__) if frame.filename == file]
+    where = f"line {lines[-1]}: " if lines else ""
+    why = " ".join (f"{type (error).__name__}: {error}".split ()).replace ("#", "%")
+    return where + (why if len (why) <= 400 else f"{why[:200]} ... {why[-200:]}")
+
+
 def run (names):
     """Run the tests among globals (): the functions that the calling file defines without a leading
     underscore, in order of definition, and exit with the status for the harness."""
@@ -525,5 +533,5 @@ def run (names):
             failed += 1
             for line in traceback.format_exc ().splitlines ():
                 print ("# " + line)
-            print (f"not ok {number} - {title}", flush=True)
+            print (f"not ok {number} - {title}: {_in_a_line (error, here)}", flush=True)
     sys.exit (1 if failed else 0)

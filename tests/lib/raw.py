@@ -149,18 +149,29 @@ class Writer:
             self.nodes[port].given_up = self.name.given_up
         return self.nodes[port]
 
+    def ask (self, endpoint, op, payload=None, **fields):
+        """The reply of a data node, which is asked again as long as it is busy: it may have joined the
+        cluster this moment, and not have read its number yet."""
+        fields["node"] = endpoint["node"]
+        end = time.monotonic () + self.deadline
+        while True:
+            reply = self.node (endpoint).call (op, payload, **fields)
+            if reply["ok"]:
+                return reply
+            assert reply["error"] == "busy" and time.monotonic () < end, f"{op} {fields}: {reply}"
+            time.sleep (0.05)
+
     def block (self, created, path, block, content, count):
         """Write one whole block; gives the map that commit wants."""
         endpoint = block["nodes"][0]
-        node = self.node (endpoint)
         for at in range (0, len (content), CHUNK):
             part = content[at:at + CHUNK]
             last = at + CHUNK >= len (content)
-            reply = node.ok ("block.write", part, block=block["block"], node=endpoint["node"], offset=at,
-                             crc32=zlib.crc32 (part), last=last, file=created["file"],
-                             index=block["index"], path=path, count=count if last else 0)
-        wait_for ("the block is durable", lambda: reply["state"] == "durable" or node.ok (
-            "block.stat", block=block["block"], node=endpoint["node"], wait=1000)["state"] == "durable")
+            reply = self.ask (endpoint, "block.write", part, block=block["block"], offset=at,
+                              crc32=zlib.crc32 (part), last=last, file=created["file"],
+                              index=block["index"], path=path, count=count if last else 0)
+        wait_for ("the block is durable", lambda: reply["state"] == "durable" or self.ask (
+            endpoint, "block.stat", block=block["block"], wait=1000)["state"] == "durable")
         return {"index": block["index"], "block": block["block"], "size": len (content),
                 "crc32": zlib.crc32 (content), "nodes": [endpoint["node"]]}
 

@@ -16,7 +16,7 @@ verdict () {
     if [ -z "$2" ]; then
         echo "ok $cases - $1"
     else
-        echo "not ok $cases - $1"
+        echo "not ok $cases - $1: $(head -n 1 <<<"$2" | tr '#' '%')"
         printf '%s\n' "$2" | sed 's/^/# /'
     fi
 }

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
 from cluster import Cluster, Skip, run, same_content, wait_for  # noqa: E402
-from raw import Raw  # noqa: E402
+from raw import Raw, Writer  # noqa: E402
 
 MIB = 1 << 20
 FAULT_EXIT = 99
@@ -132,6 +132,33 @@ def a_node_that_dies_in_its_first_start_or_while_it_rebuilds_its_index_starts_ag
         node.start ()
         c.wait_online (1)
         _check (c, "/old", old)
+
+
+def a_node_whose_number_is_not_on_its_disk_yet_is_busy_and_clients_wait_for_it ():
+    _need_faults ()
+    with Cluster (nodes=0) as c, Raw (c.name) as name, Writer (name) as writer:
+        node = c.add_node ()
+        node.start (env={"LITEDFS_FAULT": "blockstore_before_join=delay=1500"})
+        c.wait_online (1)
+        with Raw (node) as raw:
+            raw.refused ("busy", "block.stat", block=1, node=1)
+        local = c.make_file ("f", 1000)
+        client = c.litedfs_start ("file", "create", "-l", local, "-r", "/f")
+        writer.put ("/g", b"bytes")
+        err = client.communicate (timeout=60)[1].decode ()
+        assert client.returncode == 0, err
+        _check (c, "/f", local)
+
+
+def a_node_that_dies_before_its_number_is_on_its_disk_gets_the_same_again ():
+    _need_faults ()
+    with Cluster (nodes=0) as c:
+        node = c.add_node ()
+        node.start (wait=False, env={"LITEDFS_FAULT": "blockstore_before_join=exit"})
+        _died (node)
+        node.start ()
+        assert c.wait_status (node, "online") == 1
+        c.upload_and_download ("f")
 
 
 def a_disk_error_of_the_only_node_is_a_refusal_that_says_so_and_leaves_nothing ():
