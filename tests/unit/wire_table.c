@@ -28,6 +28,7 @@ START_TEST (each_op_finds_its_row)
     ck_assert_int_eq (TYPE (file_create)->effect, EFFECT_MUTATES);
     ck_assert_int_eq (TYPE (node_report)->from, PEER_NODE);
     ck_assert_int_eq (TYPE (block_read)->to, PEER_NODE);
+    ck_assert_int_eq (TYPE (chain_write)->effect, EFFECT_PUSHED);
 }
 END_TEST
 
@@ -40,12 +41,15 @@ START_TEST (words_stand_where_their_numbers_say)
     ck_assert_str_eq (words_change_kind[CHANGE_ADDED], "added");
     ck_assert_str_eq (words_change_kind[CHANGE_REMOVED], "removed");
     ck_assert_str_eq (words_order_kind[ORDER_DELETE], "delete");
+    ck_assert_str_eq (words_order_kind[ORDER_COPY], "copy");
+    ck_assert_ptr_null (words_order_kind[ORDER_COPY + 1]);
     ck_assert_str_eq (words_replica_state[REPLICA_UNKNOWN], "unknown");
     ck_assert_str_eq (words_replica_state[REPLICA_RECEIVING], "receiving");
     ck_assert_str_eq (words_replica_state[REPLICA_SYNCING], "syncing");
     ck_assert_str_eq (words_replica_state[REPLICA_DURABLE], "durable");
     ck_assert_str_eq (words_replica_state[REPLICA_FAILED], "failed");
-    ck_assert_ptr_null (words_replica_state[REPLICA_FAILED + 1]);
+    ck_assert_str_eq (words_replica_state[REPLICA_RELAY], "relay");
+    ck_assert_ptr_null (words_replica_state[REPLICA_RELAY + 1]);
 }
 END_TEST
 
