@@ -252,29 +252,64 @@ net_is_any (const char *address)
     return read_peer (&net, address) && memcmp (net.address, zeros, sizeof zeros) == 0;
 }
 
+/* Add the addresses of one family; the resolver has sorted them, and may name one twice. */
+static int
+add_family (const struct addrinfo *found, int family, char (*out)[NET_ADDRESS_SIZE], size_t max,
+            size_t *count)
+{
+    for (; found && *count < max; found = found->ai_next) {
+        if (found->ai_family != family)
+            continue;
+        int rc = getnameinfo (found->ai_addr, found->ai_addrlen, out[*count], NET_ADDRESS_SIZE,
+                              NULL, 0, NI_NUMERICHOST);
+        if (rc)
+            return rc;
+        bool known = false;
+        for (size_t i = 0; i < *count; i++)
+            known = known || strcmp (out[i], out[*count]) == 0;
+        *count += !known;
+    }
+    return 0;
+}
+
 int
-net_resolve (const char *host, char out[NET_ADDRESS_SIZE], litedfs_error_t *error)
+net_resolve_all (const char *host, char (*out)[NET_ADDRESS_SIZE], size_t max, size_t *count,
+                 litedfs_error_t *error)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     char shown[NET_HOST_SIZE];
 
+    *count = 0;
     text_escape (host, strlen (host), shown, sizeof shown);
     int rc = host[0] ? getaddrinfo (host, NULL, &hints, &found) : EAI_NONAME;
+    if (rc == 0) {
+        rc = add_family (found, AF_INET, out, max, count);
+        if (rc == 0)
+            rc = add_family (found, AF_INET6, out, max, count);
+        freeaddrinfo (found);
+    }
+    if (rc == 0 && *count == 0)
+        rc = EAI_NONAME;
     if (rc == EAI_MEMORY)
         return err_set (error, LITEDFS_MEMORY, "host[%s]: no memory", shown);
     if (rc == EAI_SYSTEM)
         return err_set_errno (error, LITEDFS_UNREACHABLE, errno, "host[%s]", shown);
     if (rc)
         return err_set (error, LITEDFS_UNREACHABLE, "host[%s]: %s", shown, gai_strerror (rc));
-
-    // The resolver has sorted them: the first is the one to try.
-    rc = getnameinfo (found->ai_addr, found->ai_addrlen, out, NET_ADDRESS_SIZE, NULL, 0,
-                      NI_NUMERICHOST);
-    freeaddrinfo (found);
-    if (rc)
-        return err_set (error, LITEDFS_UNREACHABLE, "host[%s]: %s", shown, gai_strerror (rc));
     return 0;
+}
+
+int
+net_resolve (const char *host, char out[NET_ADDRESS_SIZE], litedfs_error_t *error)
+{
+    char all[1][NET_ADDRESS_SIZE];
+    size_t count;
+
+    int rc = net_resolve_all (host, all, 1, &count, error);
+    if (rc == 0)
+        memcpy (out, all[0], NET_ADDRESS_SIZE);
+    return rc;
 }
 
 int

@@ -61,8 +61,14 @@ void net_list_print (const struct net_list *self, struct buf *out);
 bool net_is_loopback (const char *address);
 bool net_is_any (const char *address);
 
-/* The numeric address of a host name or address.  Asks the resolver and blocks as long as it
- * does.  LITEDFS_UNREACHABLE with the reason. */
+/* The numeric addresses of a host name or address, at most max of them, in the order in which to try
+ * them: IPv4 before IPv6, because daemons listen on 0.0.0.0 unless they are told otherwise, while a
+ * resolver puts ::1 first for localhost.  Asks the resolver and blocks as long as it does.  *count is
+ * at least 1.  LITEDFS_UNREACHABLE with the reason. */
+int net_resolve_all (const char *host, char (*out)[NET_ADDRESS_SIZE], size_t max, size_t *count,
+                     litedfs_error_t *error);
+
+/* The first of them, for who can try but one. */
 int net_resolve (const char *host, char out[NET_ADDRESS_SIZE], litedfs_error_t *error);
 
 /* Take "host:port", "[::1]:9000", "host" or "::1" apart.  Without a port *out_port is

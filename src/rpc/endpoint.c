@@ -29,6 +29,9 @@
 /* The most bytes of an answer. */
 #define ANSWER_MAX 65536
 
+/* The most addresses of a name that are tried. */
+#define ADDRESSES_MAX 8
+
 #define WHERE_SIZE (NET_HOST_SIZE + 8)
 
 struct lookup {
@@ -36,8 +39,9 @@ struct lookup {
     int cancel_fd;
     int64_t deadline_ms;
     int timeout_ms;
+    int64_t wait_ms;        // how much of it what is waited for now has
     char where[WHERE_SIZE]; // host:port as it was given
-    char address[NET_ADDRESS_SIZE];
+    const char *address;    // the one that is asked
     struct buf answer;
 };
 
@@ -51,7 +55,7 @@ wait_for (struct lookup *self, short events, const char *what, litedfs_error_t *
         if (left_ms <= 0)
             return err_set (error, events == POLLOUT ? LITEDFS_UNREACHABLE : LITEDFS_TIMEOUT,
                             "cannot reach the name node at %s: %s within %.1f s", self->where,
-                            what, self->timeout_ms / 1000.0);
+                            what, (double) self->wait_ms / 1000.0);
         int rc = poll (items, self->cancel_fd >= 0 ? 2 : 1, (int) left_ms);
         if (rc < 0 && errno != EINTR)
             return err_set_errno (error, LITEDFS_FAILED, errno, "poll");
@@ -98,6 +102,42 @@ connect_to (struct lookup *self, int port, litedfs_error_t *error)
     if (getsockopt (self->fd, SOL_SOCKET, SO_ERROR, &errnum, &size) < 0)
         errnum = errno;
     return errnum ? unreachable (self, errnum, error) : 0;
+}
+
+static void
+hang_up (struct lookup *self)
+{
+    if (self->fd >= 0)
+        close (self->fd);
+    self->fd = -1;
+}
+
+/* Try one address after the other; each has its share of the time that is left.  If none takes the
+ * connection, the reason is that of the first. */
+static int
+connect_to_any (struct lookup *self, char (*addresses)[NET_ADDRESS_SIZE], size_t count,
+                int port, litedfs_error_t *error)
+{
+    int64_t end_ms = clock_mono (clock_system ()) + self->timeout_ms;
+    litedfs_error_t why = {.number = 0};
+    int rc = LITEDFS_UNREACHABLE;
+
+    for (size_t i = 0; i < count && rc == LITEDFS_UNREACHABLE; i++) {
+        litedfs_error_t problem;
+        int64_t now_ms = clock_mono (clock_system ());
+        hang_up (self);
+        self->address = addresses[i];
+        self->wait_ms = (end_ms - now_ms) / (int64_t) (count - i);
+        self->deadline_ms = now_ms + self->wait_ms;
+        rc = connect_to (self, port, &problem);
+        if (rc < 0 && (i == 0 || rc != LITEDFS_UNREACHABLE))
+            why = problem;
+    }
+    self->wait_ms = self->timeout_ms;
+    self->deadline_ms = end_ms;
+    if (rc < 0 && error)
+        *error = why;
+    return rc;
 }
 
 static int
@@ -306,23 +346,23 @@ endpoint_lookup (const char *host, int http_port, int timeout_ms, int cancel_fd,
                  struct endpoint_info *out, litedfs_error_t *error)
 {
     struct lookup lookup = {.fd = -1, .cancel_fd = cancel_fd, .timeout_ms = timeout_ms};
+    char addresses[ADDRESSES_MAX][NET_ADDRESS_SIZE];
+    size_t count;
 
     if (strlen (host) >= NET_HOST_SIZE || http_port < 1 || http_port > 65535)
         return err_set (error, LITEDFS_INVALID, "%.64s:%d is no address", host, http_port);
     net_join_host_port (host, http_port, lookup.where, sizeof lookup.where);
-    int rc = net_resolve (host, lookup.address, error);
+    int rc = net_resolve_all (host, addresses, ADDRESSES_MAX, &count, error);
     if (rc < 0)
         return err_prefix (error, "cannot reach the name node at %s", lookup.where);
-    lookup.deadline_ms = clock_mono (clock_system ()) + timeout_ms;
-    rc = connect_to (&lookup, http_port, error);
+    rc = connect_to_any (&lookup, addresses, count, http_port, error);
     if (rc == 0)
         rc = send_question (&lookup, error);
     if (rc == 0)
         rc = read_answer (&lookup, error);
     if (rc == 0)
         rc = read_json (&lookup, out, error);
-    if (lookup.fd >= 0)
-        close (lookup.fd);
+    hang_up (&lookup);
     buf_free (&lookup.answer);
     return rc;
 }

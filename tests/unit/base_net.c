@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "resolver.h"
 #include "unit.h"
 
 #define COUNT(array) (sizeof (array) / sizeof *(array))
@@ -236,6 +237,45 @@ START_TEST (hosts_that_cannot_be_resolved_say_so)
 }
 END_TEST
 
+/* The addresses of a host, at most max of them, in a line. */
+static const char *
+addresses_of (const char *host, size_t max)
+{
+    static char text[256];
+    char found[8][NET_ADDRESS_SIZE];
+    size_t count;
+
+    ck_assert_int_eq (net_resolve_all (host, found, max, &count, NULL), 0);
+    ck_assert_uint_le (count, max);
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        strcat (text, i > 0 ? " " : "");
+        strcat (text, found[i]);
+    }
+    return text;
+}
+
+START_TEST (a_name_has_its_ipv4_addresses_first_and_each_once)
+{
+    ck_assert_str_eq (addresses_of ("both.test", 8), "127.0.0.2 127.0.0.1 ::1");
+    ck_assert_str_eq (addresses_of ("six.test", 8), "::1");
+    ck_assert_str_eq (addresses_of ("10.1.2.3", 8), "10.1.2.3");
+}
+END_TEST
+
+START_TEST (of_a_name_with_more_addresses_than_asked_for_the_first_are_given)
+{
+    char address[NET_ADDRESS_SIZE];
+
+    ck_assert_str_eq (addresses_of ("both.test", 3), "127.0.0.2 127.0.0.1 ::1");
+    ck_assert_str_eq (addresses_of ("both.test", 2), "127.0.0.2 127.0.0.1");
+    ck_assert_int_eq (net_resolve ("both.test", address, NULL), 0);
+    ck_assert_str_eq (address, "127.0.0.2");
+    ck_assert_int_eq (net_resolve ("six.test", address, NULL), 0);
+    ck_assert_str_eq (address, "::1");
+}
+END_TEST
+
 START_TEST (host_and_port_are_taken_apart)
 {
     static const struct {
@@ -308,4 +348,6 @@ UNIT_MAIN ("base_net", networks_print_as_they_are_written, a_mapped_network_is_t
            a_list_stays_as_it_was_when_one_of_several_is_wrong,
            a_network_is_kept_once_and_a_full_list_says_so, loopback_is_both_families_and_prints,
            numeric_hosts_resolve_to_themselves, hosts_that_cannot_be_resolved_say_so,
+           a_name_has_its_ipv4_addresses_first_and_each_once,
+           of_a_name_with_more_addresses_than_asked_for_the_first_are_given,
            host_and_port_are_taken_apart, what_is_no_host_and_port_is_refused)

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "resolver.h"
 #include "unit.h"
 
 #define CLUSTER "12345678-1234-4234-8234-123456789abc"
@@ -59,15 +60,27 @@ serve (void *arg)
     return NULL;
 }
 
+/* A listener at an address; port 0: any. */
+static int
+listen_at (const char *host, int at_port, int backlog)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons ((uint16_t) at_port),
+                                  .sin_addr = {inet_addr (host)}};
+    int fd = socket (AF_INET, SOCK_STREAM, 0);
+
+    ck_assert_int_eq (bind (fd, (struct sockaddr *) &address, sizeof address), 0);
+    ck_assert_int_eq (listen (fd, backlog), 0);
+    return fd;
+}
+
 static void
 setup (void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl (INADDR_LOOPBACK)}};
+    struct sockaddr_in address;
     socklen_t size = sizeof address;
 
-    listener = socket (AF_INET, SOCK_STREAM, 0);
-    ck_assert_int_eq (bind (listener, (struct sockaddr *) &address, sizeof address), 0);
-    ck_assert_int_eq (listen (listener, 8), 0);
+    listener = listen_at ("127.0.0.1", 0, 8);
     ck_assert_int_eq (getsockname (listener, (struct sockaddr *) &address, &size), 0);
     port = ntohs (address.sin_port);
 }
@@ -90,13 +103,19 @@ teardown (void)
 }
 
 static int
-look_up (const char *text, int timeout_ms)
+look_up_host (const char *host, const char *text, int timeout_ms)
 {
     answer = text;
     answer_size = text ? strlen (text) : 0;
     ck_assert_int_eq (pthread_create (&thread, NULL, serve, NULL), 0);
     running = true;
-    return endpoint_lookup ("127.0.0.1", port, timeout_ms, -1, &info, &error);
+    return endpoint_lookup (host, port, timeout_ms, -1, &info, &error);
+}
+
+static int
+look_up (const char *text, int timeout_ms)
+{
+    return look_up_host ("127.0.0.1", text, timeout_ms);
 }
 
 /* A whole answer with this body, and the server hangs up. */
@@ -274,6 +293,65 @@ START_TEST (who_is_not_there_is_named)
 }
 END_TEST
 
+/* The answer of a name node. */
+static const char good_answer[] = "HTTP/1.0 200 OK\r\n\r\n" GOOD;
+
+/* Connect to a listener that accepts nobody until the kernel keeps no more for it: *fds are count
+ * connections. */
+static void
+fill_queue (const char *host, int *fds, size_t count)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons ((uint16_t) port),
+                                  .sin_addr = {inet_addr (host)}};
+
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = socket (AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void) connect (fds[i], (struct sockaddr *) &address, sizeof address);
+    }
+}
+
+START_TEST (the_addresses_of_a_name_are_tried_until_one_takes_the_connection)
+{
+    hangs_up = true;
+    ck_assert_int_eq (look_up_host ("four.test", good_answer, 5000), 0);
+    ck_assert_str_eq (info.host, "127.0.0.1");
+    ck_assert_ptr_nonnull (strstr (question, "\r\nHost: four.test:"));
+    join ();
+    ck_assert_int_eq (look_up_host ("both.test", good_answer, 5000), 0);
+    ck_assert_str_eq (info.host, "127.0.0.1");
+}
+END_TEST
+
+START_TEST (of_a_name_whose_addresses_all_fail_the_first_ones_reason_is_said)
+{
+    char expected[128];
+
+    ck_assert_int_eq (endpoint_lookup ("away.test", port, 5000, -1, &info, &error),
+                      LITEDFS_UNREACHABLE);
+    snprintf (expected, sizeof expected,
+              "cannot reach the name node at away.test:%d: Connection refused", port);
+    ck_assert_str_eq (error.text, expected);
+}
+END_TEST
+
+START_TEST (an_address_that_is_silent_leaves_time_for_the_next)
+{
+    int64_t start_ms = clock_mono (clock_system ());
+    int silent = listen_at ("127.0.0.2", port, 0);
+    int queued[16];
+
+    fill_queue ("127.0.0.2", queued, 16);
+    hangs_up = true;
+    ck_assert_int_eq (look_up_host ("both.test", good_answer, 900), 0);
+    ck_assert_str_eq (info.host, "127.0.0.1");
+    ck_assert_int_ge (clock_mono (clock_system ()) - start_ms, 290);
+    for (size_t i = 0; i < 16; i++)
+        close (queued[i]);
+    close (silent);
+}
+END_TEST
+
 START_TEST (a_lookup_can_be_cancelled)
 {
     int fd = eventfd (1, EFD_CLOEXEC);
@@ -304,4 +382,7 @@ UNIT_MAIN_FIXTURE ("rpc_endpoint", setup, teardown, a_good_answer_gives_the_endp
                    other_answers_are_not_those_of_a_name_node, what_is_not_http_is_said_so,
                    other_versions_are_named, who_answers_without_end_is_cut_off,
                    who_says_nothing_is_given_up_in_time, who_is_not_there_is_named,
+                   the_addresses_of_a_name_are_tried_until_one_takes_the_connection,
+                   of_a_name_whose_addresses_all_fail_the_first_ones_reason_is_said,
+                   an_address_that_is_silent_leaves_time_for_the_next,
                    a_lookup_can_be_cancelled, what_is_no_address_is_refused)
