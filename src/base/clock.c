@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clock of the machine, and one for tests that moves when it is told to.  The monotonic
- * time is CLOCK_BOOTTIME where there is one: a machine that slept has not heard from anybody
- * meanwhile.
+ * The clock of the machine, one for tests that moves when it is told to, and one that leaves out
+ * the time in which its owner did not run.  The monotonic time is CLOCK_BOOTTIME where there is
+ * one: a machine that slept has not heard from anybody meanwhile.
  */
 #include "base/clock.h"
 
@@ -87,4 +87,31 @@ void
 fake_clock_set_wall (struct fake_clock *self, int64_t wall_now_ms)
 {
     atomic_store (&self->wall_now_ms, wall_now_ms);
+}
+
+static int64_t
+patient_mono_ms (void *arg)
+{
+    struct patient_clock *self = arg;
+    int64_t now = clock_mono (self->of);
+
+    if (now - self->seen_ms > PATIENT_GAP_MS)
+        self->left_out_ms += now - self->seen_ms;
+    self->seen_ms = now;
+    return now - self->left_out_ms;
+}
+
+static int64_t
+patient_wall_ms (void *arg)
+{
+    const struct patient_clock *self = arg;
+    return clock_wall (self->of);
+}
+
+void
+patient_clock_init (struct patient_clock *self, const struct clock *of)
+{
+    *self = (struct patient_clock){.clock = {patient_mono_ms, patient_wall_ms, self},
+                                   .of = of,
+                                   .seen_ms = clock_mono (of)};
 }

@@ -41,4 +41,22 @@ void fake_clock_advance (struct fake_clock *self, int64_t ms);
 /* Make the wall clock jump; the monotonic one stays. */
 void fake_clock_set_wall (struct fake_clock *self, int64_t wall_now_ms);
 
+/* A clock whose monotonic time leaves out what passed while its owner did not run (it was stopped, the
+ * machine slept, a disk held it up), so that nobody is judged by that.  Who waits with it looks at it
+ * at least every PATIENT_SLEEP_MS; a time of more than PATIENT_GAP_MS between two looks counts for
+ * nothing.  Pass &patient.clock; it must not be copied or moved after patient_clock_init, and belongs
+ * to one thread. */
+#define PATIENT_SLEEP_MS 1000
+#define PATIENT_GAP_MS 1500
+
+struct patient_clock {
+    struct clock clock;
+    const struct clock *of;
+    int64_t seen_ms; // of the other clock, at the last look
+    int64_t left_out_ms;
+};
+
+/* Start it; `of` is the clock that it follows. */
+void patient_clock_init (struct patient_clock *self, const struct clock *of);
+
 #endif

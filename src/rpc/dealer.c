@@ -42,6 +42,7 @@ struct dealer {
 
     int64_t deadline_ms; // none of the requests has one before
     int64_t silence_ms;  // no silence needs to be judged before
+    int64_t heard_ms;    // when a message came, or the first request was sent to an idle peer
 
     struct buf encoded;
     struct dealer_reply *current; // in its callback
@@ -249,6 +250,7 @@ receive_all (struct dealer *self)
     for (int i = 0; i < RECEIVE_MAX; i++) {
         if (!receive (self, &reply))
             return true;
+        self->heard_ms = clock_mono (self->clock);
         if (reply)
             deliver (self, &reply);
         else
@@ -391,6 +393,8 @@ dealer_send (struct dealer *self, const struct message_type *type, const void *f
     pending->has_payload = payload != NULL;
     pending->timeout_ms = timeout_ms;
     pending->deadline_ms = timeout_ms < 0 ? NEVER : clock_mono (self->clock) + timeout_ms;
+    if (self->ring.count == 0)
+        self->heard_ms = clock_mono (self->clock);
     if (pending->deadline_ms < self->deadline_ms)
         self->deadline_ms = pending->deadline_ms;
     pending_ring_add (&self->ring, pending);
@@ -441,7 +445,9 @@ wait_for (struct dealer *self, struct call *call, int cancel_fd, litedfs_error_t
         zmq_pollitem_t items[DEALER_POLL_ITEMS + 1];
         size_t count = dealer_poll_items (self, items);
         items[count] = (zmq_pollitem_t){NULL, cancel_fd, ZMQ_POLLIN, 0};
-        int rc = zmq_poll (items, (int) count + (cancel_fd >= 0), dealer_timeout_ms (self));
+        long ms = dealer_timeout_ms (self);
+        int rc = zmq_poll (items, (int) count + (cancel_fd >= 0),
+                           ms >= 0 && ms < PATIENT_SLEEP_MS ? ms : PATIENT_SLEEP_MS);
         if (rc < 0 && errno != EINTR)
             return err_set (error, LITEDFS_FAILED, "poll: %s", zmq_strerror (errno));
         if (rc > 0 && cancel_fd >= 0 && items[count].revents)
@@ -489,25 +495,14 @@ dealer_call (struct dealer *self, const struct message_type *type, const void *f
 size_t
 dealer_poll_items (struct dealer *self, zmq_pollitem_t items[DEALER_POLL_ITEMS])
 {
-    items[0] = (zmq_pollitem_t){self->link.socket, 0, dealer_events (self), 0};
+    bool waiting = !self->link.broken && self->unsent_id < self->ring.next_id;
+    short events = (short) (ZMQ_POLLIN | (waiting ? ZMQ_POLLOUT : 0));
+
+    items[0] = (zmq_pollitem_t){self->link.socket, 0, events, 0};
     if (!self->link.monitor)
         return 1;
     items[1] = (zmq_pollitem_t){self->link.monitor, 0, ZMQ_POLLIN, 0};
     return 2;
-}
-
-void *
-dealer_socket (struct dealer *self)
-{
-    return self->link.socket;
-}
-
-short
-dealer_events (struct dealer *self)
-{
-    bool waiting = !self->link.broken && self->unsent_id < self->ring.next_id;
-
-    return (short) (ZMQ_POLLIN | (waiting ? ZMQ_POLLOUT : 0));
 }
 
 bool
@@ -526,6 +521,12 @@ size_t
 dealer_pending (const struct dealer *self)
 {
     return self->ring.count;
+}
+
+int64_t
+dealer_silent_ms (const struct dealer *self)
+{
+    return self->ring.count > 0 ? clock_mono (self->clock) - self->heard_ms : 0;
 }
 
 /* Copy the options' strings and make the ring. */

@@ -88,12 +88,9 @@ bool dealer_cancel (struct dealer *self, int64_t id);
 void dealer_cancel_all (struct dealer *self);
 
 /* What zmq_poll needs, good until the next call on the dealer.  dealer_poll_items fills up to
- * DEALER_POLL_ITEMS and returns how many.  dealer_socket and dealer_events are the first of
- * them. */
+ * DEALER_POLL_ITEMS and returns how many. */
 #define DEALER_POLL_ITEMS 2
 size_t dealer_poll_items (struct dealer *self, zmq_pollitem_t items[DEALER_POLL_ITEMS]);
-void *dealer_socket (struct dealer *self);
-short dealer_events (struct dealer *self);
 
 /* How long zmq_poll may sleep: milliseconds, -1 for ever. */
 long dealer_timeout_ms (struct dealer *self);
@@ -106,6 +103,10 @@ void dealer_process (struct dealer *self);
 bool dealer_connected (const struct dealer *self);
 bool dealer_idle (const struct dealer *self);
 size_t dealer_pending (const struct dealer *self);
+
+/* For how long, in ms, the peer has owed an answer and nothing came from it, on this connection or
+ * those before; 0 if it owes none. */
+int64_t dealer_silent_ms (const struct dealer *self);
 
 /* An answer that is kept. */
 struct dealer_reply {

@@ -55,6 +55,26 @@ START_TEST (a_jump_of_the_wall_clock_leaves_the_monotonic_one)
 }
 END_TEST
 
+START_TEST (the_patient_clock_leaves_out_the_time_in_which_nobody_looked)
+{
+    struct fake_clock fake;
+    struct patient_clock patient;
+
+    fake_clock_init (&fake, 1000, 5000);
+    patient_clock_init (&patient, &fake.clock);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq (clock_mono (&patient.clock), 1000 + i * PATIENT_SLEEP_MS);
+        fake_clock_advance (&fake, PATIENT_SLEEP_MS);
+    }
+    ck_assert_int_eq (clock_mono (&patient.clock), 11000);
+    fake_clock_advance (&fake, 60000);
+    ck_assert_int_eq (clock_mono (&patient.clock), 11000);
+    fake_clock_advance (&fake, PATIENT_GAP_MS);
+    ck_assert_int_eq (clock_mono (&patient.clock), 11000 + PATIENT_GAP_MS);
+    ck_assert_int_eq (clock_wall (&patient.clock), clock_wall (&fake.clock));
+}
+END_TEST
+
 static void *
 advance_often (void *arg)
 {
@@ -80,4 +100,6 @@ END_TEST
 
 UNIT_MAIN ("base_clock", the_monotonic_time_never_goes_back,
            the_wall_time_is_milliseconds_since_1970, the_fake_clock_stands_until_it_is_moved,
-           a_jump_of_the_wall_clock_leaves_the_monotonic_one, no_advance_of_any_thread_is_lost)
+           a_jump_of_the_wall_clock_leaves_the_monotonic_one,
+           the_patient_clock_leaves_out_the_time_in_which_nobody_looked,
+           no_advance_of_any_thread_is_lost)

@@ -193,6 +193,44 @@ START_TEST (deadlines_are_those_of_the_clock_that_was_given)
 }
 END_TEST
 
+static bool
+has_an_answer (void)
+{
+    return answers > 0;
+}
+
+START_TEST (silence_is_what_passes_while_the_peer_owes_an_answer_and_nothing_comes)
+{
+    struct fake_clock fake;
+    char endpoint[64];
+
+    server_start (&server, 0);
+    server.mute = true;
+    fake_clock_init (&fake, 1000, 0);
+    snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", server.port);
+    struct dealer_options options = options_for (endpoint);
+    options.clock = &fake.clock;
+    ck_assert_int_eq (dealer_new (&dealer, &options, &error), 0);
+    fake_clock_advance (&fake, 4000);
+    ck_assert_int_eq (dealer_silent_ms (dealer), 0);
+    send_info (-1);
+    pump (server_has_one);
+    fake_clock_advance (&fake, 3000);
+    send_info (-1);
+    ck_assert_int_eq (dealer_silent_ms (dealer), 3000);
+    pump (server_has_two);
+    server.mute = false;
+    send_info (-1);
+    pump (has_an_answer);
+    ck_assert_int_eq (dealer_silent_ms (dealer), 0);
+    fake_clock_advance (&fake, 500);
+    ck_assert_int_eq (dealer_silent_ms (dealer), 500);
+    dealer_cancel_all (dealer);
+    ck_assert_int_eq (dealer_silent_ms (dealer), 0);
+    server_free (&server);
+}
+END_TEST
+
 START_TEST (a_field_out_of_bounds_is_not_sent)
 {
     struct path_info_request fields = {.path = slice_str ("")};
@@ -307,6 +345,7 @@ UNIT_MAIN_FIXTURE ("rpc_dealer", rpc_setup, teardown, a_call_gets_its_answer,
                    a_descriptor_cancels_a_call, all_can_be_cancelled_and_one_forgotten,
                    requests_carry_client_and_seen,
                    deadlines_are_those_of_the_clock_that_was_given,
+                   silence_is_what_passes_while_the_peer_owes_an_answer_and_nothing_comes,
                    a_field_out_of_bounds_is_not_sent,
                    threads_of_a_process_are_served_over_inproc, what_is_no_answer_is_dropped,
                    an_answer_with_wrong_fields_is_an_error)
