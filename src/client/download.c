@@ -23,11 +23,14 @@
 
 #define RANGE_SIZE ((uint64_t) 1 << 20)
 #define RANGES 12     // under way or waiting for their turn
+#define SPAN_MAX 15   // from the oldest that a node owes to the last: it counts all of them
 #define LANES 4       // blocks that are read at once, if the order does not matter
 #define HOLDERS_MAX 8 // of a block, that we remember
 #define REQUEST_MS 60000
-#define BUSY_MS 20  // pause before a node that is busy is asked again
-#define LOOK_MS 500 // how often nodes that are away are looked after
+#define BUSY_MS 20         // pause before a node that is busy is asked again, doubled
+#define BUSY_DOUBLINGS 4   // so often
+#define BUSY_MAX_MS 600000 // and then it counts as one that cannot give the range
+#define LOOK_MS 500        // how often nodes that are away are looked after
 
 struct download;
 
@@ -55,6 +58,8 @@ struct range {
     struct peer *peer;
     int64_t request_id;
     int64_t not_before_ms;
+    unsigned busy_answers; // of this holder
+    int64_t busy_since_ms; // monotonic; of the first of them
     zmq_msg_t payload;
     litedfs_error_t error; // of the last holder
 };
@@ -295,8 +300,24 @@ next_holder (struct range *range, const litedfs_error_t *error)
     range->request_id = 0;
     range->holder++;
     range->failures++;
+    range->busy_answers = 0;
     range->error = *error;
     err_prefix (&range->error, "%s", range->peer->name);
+}
+
+/* The node has no room for another answer to us: whether it shall be asked again, in a while. */
+static bool
+wait_for_room (struct range *range)
+{
+    int64_t now_ms = clock_mono (range->download->session->clock);
+    unsigned doublings =
+        range->busy_answers < BUSY_DOUBLINGS ? range->busy_answers : BUSY_DOUBLINGS;
+
+    if (range->busy_answers++ == 0)
+        range->busy_since_ms = now_ms;
+    range->state = RANGE_TO_ASK;
+    range->not_before_ms = now_ms + (BUSY_MS << doublings);
+    return now_ms - range->busy_since_ms < BUSY_MAX_MS;
 }
 
 static void
@@ -307,11 +328,8 @@ on_read (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_e
     litedfs_error_t error;
 
     range->request_id = 0;
-    if (failure && failure->number == LITEDFS_BUSY) {
-        range->state = RANGE_TO_ASK;
-        range->not_before_ms = clock_mono (range->download->session->clock) + BUSY_MS;
+    if (failure && failure->number == LITEDFS_BUSY && wait_for_room (range))
         return;
-    }
     if (failure) {
         next_holder (range, failure);
         return;
@@ -373,6 +391,12 @@ ask_range (struct download *self, struct range *range)
     if (clock_mono (self->session->clock) < range->not_before_ms || !find_holder (self, range))
         return;
     range->peer = block->holders[range->holder];
+    if (session_connect (self->session, range->peer, &error) < 0) {
+        next_holder (range, &error);
+        return;
+    }
+    if (dealer_span (range->peer->dealer) >= SPAN_MAX)
+        return; // the node would say that it is busy
     const struct block_read_request request = {.block = block->id,
                                                .node = range->peer->node,
                                                .offset = range->offset,
@@ -386,14 +410,12 @@ ask_range (struct download *self, struct range *range)
 
 /* Nodes without a connection are not waited for as long as a slow one. */
 static void
-watch_range (struct download *self, struct range *range)
+watch_range (struct range *range)
 {
     litedfs_error_t error;
 
-    if (session_peer_away (self->session, range->peer)) {
+    if (session_peer_silent (range->peer, &error)) {
         dealer_cancel (range->peer->dealer, range->request_id);
-        err_set (&error, LITEDFS_UNREACHABLE, "no connection for %d s",
-                 SESSION_NODE_AWAY_MS / 1000);
         next_holder (range, &error);
     }
 }
@@ -457,7 +479,7 @@ fill_ranges (struct download *self)
         if (range->state == RANGE_TO_ASK)
             ask_range (self, range);
         else if (range->state == RANGE_ASKED)
-            watch_range (self, range);
+            watch_range (range);
     }
 }
 

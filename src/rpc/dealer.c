@@ -523,6 +523,12 @@ dealer_pending (const struct dealer *self)
     return self->ring.count;
 }
 
+size_t
+dealer_span (const struct dealer *self)
+{
+    return (size_t) (self->ring.next_id - self->ring.first_id);
+}
+
 int64_t
 dealer_silent_ms (const struct dealer *self)
 {

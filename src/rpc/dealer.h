@@ -104,6 +104,10 @@ bool dealer_connected (const struct dealer *self);
 bool dealer_idle (const struct dealer *self);
 size_t dealer_pending (const struct dealer *self);
 
+/* How many requests there are from the oldest that is pending to the last one.  The peer counts all of
+ * them as not taken yet, because `seen` is below them: those that were answered in between too. */
+size_t dealer_span (const struct dealer *self);
+
 /* For how long, in ms, the peer has owed an answer and nothing came from it, on this connection or
  * those before; 0 if it owes none. */
 int64_t dealer_silent_ms (const struct dealer *self);

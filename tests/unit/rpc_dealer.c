@@ -50,6 +50,25 @@ START_TEST (a_thousand_in_flight_are_answered_once_each)
 }
 END_TEST
 
+START_TEST (the_span_is_from_the_oldest_that_is_pending)
+{
+    server_start (&server, 0);
+    open_dealer (server.port, 0);
+    ck_assert_uint_eq (dealer_span (dealer), 0);
+    int64_t first = send_info (WAIT_MS);
+    int64_t second = send_info (WAIT_MS);
+    send_info (WAIT_MS);
+    dealer_cancel (dealer, second);
+    ck_assert_uint_eq (dealer_span (dealer), 3);
+    dealer_cancel (dealer, first);
+    ck_assert_uint_eq (dealer_span (dealer), 1);
+    pump (is_idle);
+    ck_assert_uint_eq (dealer_span (dealer), 0);
+    server_stop (&server);
+    server_free (&server);
+}
+END_TEST
+
 START_TEST (a_reader_with_a_window_is_never_told_to_wait)
 {
     struct block_read_request fields;
@@ -337,15 +356,13 @@ START_TEST (an_answer_with_wrong_fields_is_an_error)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("rpc_dealer", rpc_setup, teardown, a_call_gets_its_answer,
-                   an_error_of_the_peer_is_the_error_of_the_call,
-                   a_thousand_in_flight_are_answered_once_each,
-                   a_reader_with_a_window_is_never_told_to_wait, who_was_never_reached_is_named,
-                   the_outcome_of_a_change_without_an_answer_is_not_known,
-                   a_descriptor_cancels_a_call, all_can_be_cancelled_and_one_forgotten,
-                   requests_carry_client_and_seen,
-                   deadlines_are_those_of_the_clock_that_was_given,
-                   silence_is_what_passes_while_the_peer_owes_an_answer_and_nothing_comes,
-                   a_field_out_of_bounds_is_not_sent,
-                   threads_of_a_process_are_served_over_inproc, what_is_no_answer_is_dropped,
-                   an_answer_with_wrong_fields_is_an_error)
+UNIT_MAIN_FIXTURE (
+    "rpc_dealer", rpc_setup, teardown, a_call_gets_its_answer,
+    an_error_of_the_peer_is_the_error_of_the_call, a_thousand_in_flight_are_answered_once_each,
+    the_span_is_from_the_oldest_that_is_pending, a_reader_with_a_window_is_never_told_to_wait,
+    who_was_never_reached_is_named, the_outcome_of_a_change_without_an_answer_is_not_known,
+    a_descriptor_cancels_a_call, all_can_be_cancelled_and_one_forgotten,
+    requests_carry_client_and_seen, deadlines_are_those_of_the_clock_that_was_given,
+    silence_is_what_passes_while_the_peer_owes_an_answer_and_nothing_comes,
+    a_field_out_of_bounds_is_not_sent, threads_of_a_process_are_served_over_inproc,
+    what_is_no_answer_is_dropped, an_answer_with_wrong_fields_is_an_error)
