@@ -3,6 +3,8 @@
  * The life of a daemon: read the command line, then either write a directory (-g) or run (-c).
  * Everything that can be wrong before the service runs is said on stderr in one line, and in the log
  * as soon as there is one.  While it runs, main's thread does nothing but wait for signals.
+ *
+ * The parts are calls of their own, over one daemon or over several, for litecluster.
  */
 #include "base/daemon.h"
 
@@ -30,32 +32,36 @@
 #define IO_THREADS 2   // of ZeroMQ; one connection is served by one of them
 #define OPTIONS_MAX 16 // rows of a daemon's command line
 
-/* One line for people: on stderr always, in the log when there is one that is not stderr too. */
-static int
-complain (const struct daemon *daemon, const char *name, const litedfs_error_t *error)
+int
+daemon_complain (const struct daemon *self, const char *name, const litedfs_error_t *error)
 {
-    bool on_terminal = isatty (STDERR_FILENO) == 1;
     char line[4 * sizeof error->text];
 
-    if (daemon && daemon->log)
-        log_critical (daemon->log, "%s", error->text);
-    if (!daemon || !daemon->log || !on_terminal)
+    if (self && self->log)
+        log_critical (self->log, "%s", error->text);
+    if (!self || !self->log || !self->on_stderr)
         fprintf (stderr, "%s: %s\n", name,
                  text_escape (error->text, strlen (error->text), line, sizeof line));
     return error->number == LITEDFS_USAGE || error->number == LITEDFS_CONFIG ? EXIT_USAGE
                                                                              : EXIT_FAILURE;
 }
 
-/* Where this program is, for the unit that starts it. */
-static const char *
-own_path (const char *name, char *out, size_t size)
+/* Where the program is, for the unit that starts it: beside this one, or this one under another name. */
+static int
+program_path (const char *name, struct buf *out, litedfs_error_t *error)
 {
-    ssize_t got = readlink ("/proc/self/exe", out, size - 1);
+    char own[4096];
+    ssize_t size = readlink ("/proc/self/exe", own, sizeof own - 1);
 
-    if (got <= 0)
-        return name;
-    out[got] = '\0';
-    return out;
+    own[size > 0 ? size : 0] = '\0';
+    char *slash = strrchr (own, '/');
+    if (slash)
+        buf_printf (out, "%.*s/%s", (int) (slash - own), own, name);
+    if (!slash || access (buf_text (out), X_OK) < 0) {
+        out->size = 0;
+        buf_printf (out, "%s", slash ? own : name);
+    }
+    return out->failed ? err_set (error, LITEDFS_MEMORY, "out of memory") : 0;
 }
 
 static int
@@ -69,9 +75,12 @@ set_path (const struct option_row *options, void *config, const char *key,
     return rc;
 }
 
+/* Make the text of a configuration: defaults, paths below the directory, what fill says. */
 static int
-generate_configuration (const struct daemon_program *program, const char *const *values,
-                        const char *directory, struct buf *out, litedfs_error_t *error)
+write_configuration (const struct daemon_program *program, const char *directory,
+                     int (*fill) (const void *context, void *config, struct arena *arena,
+                                  litedfs_error_t *error),
+                     const void *context, struct buf *out, litedfs_error_t *error)
 {
     struct arena arena = {0};
     void *config = arena_alloc (&arena, program->config_size);
@@ -83,7 +92,7 @@ generate_configuration (const struct daemon_program *program, const char *const 
     if (rc == 0)
         rc = set_path (program->options, config, "data_path", directory, "data", &arena, error);
     if (rc == 0)
-        rc = program->generate (values, config, &arena, error);
+        rc = fill (context, config, &arena, error);
     if (rc == 0)
         rc = program->check ("-g", config, error);
     if (rc == 0) {
@@ -95,34 +104,64 @@ generate_configuration (const struct daemon_program *program, const char *const 
     return rc;
 }
 
-static int
-generate (const struct daemon_program *program, const char *const *values)
+int
+daemon_generate (const struct daemon_program *program, const char *directory,
+                 int (*fill) (const void *context, void *config, struct arena *arena,
+                              litedfs_error_t *error),
+                 const void *context, litedfs_error_t *error)
 {
-    char binary[4096];
-    char *directory = NULL;
+    struct buf binary = {0};
     struct buf configuration = {0};
-    litedfs_error_t error;
 
-    int rc = file_absolute (NULL, values[DAEMON_OPT_GENERATE], &directory, &error);
+    int rc = program_path (program->name, &binary, error);
     if (rc == 0)
-        rc = generate_configuration (program, values, directory, &configuration, &error);
+        rc = write_configuration (program, directory, fill, context, &configuration, error);
     if (rc == 0) {
         const struct scaffold scaffold = {
             .directory = directory,
             .program = program->name,
             .service = program->service,
             .title = program->title,
-            .binary = own_path (program->name, binary, sizeof binary),
+            .binary = buf_text (&binary),
             .configuration = buf_slice (&configuration),
         };
-        rc = scaffold_write (&scaffold, &error);
+        rc = scaffold_write (&scaffold, error);
     }
+    buf_free (&binary);
+    buf_free (&configuration);
+    return rc;
+}
+
+/* What -g is told stands in the options of the command line. */
+struct command_line {
+    const struct daemon_program *program;
+    const char *const *values;
+};
+
+static int
+fill_from_command_line (const void *context, void *config, struct arena *arena,
+                        litedfs_error_t *error)
+{
+    const struct command_line *line = context;
+
+    return line->program->generate (line->values, config, arena, error);
+}
+
+static int
+generate (const struct daemon_program *program, const char *const *values)
+{
+    const struct command_line line = {.program = program, .values = values};
+    char *directory = NULL;
+    litedfs_error_t error;
+
+    int rc = file_absolute (NULL, values[DAEMON_OPT_GENERATE], &directory, &error);
+    if (rc == 0)
+        rc = daemon_generate (program, directory, fill_from_command_line, &line, &error);
     if (rc == 0)
         printf ("%s: wrote %s/configuration.yml; start it with: %s -c %s/configuration.yml\n",
                 program->name, directory, program->name, directory);
-    buf_free (&configuration);
     free (directory);
-    return rc < 0 ? complain (NULL, program->name, &error) : EXIT_SUCCESS;
+    return rc < 0 ? daemon_complain (NULL, program->name, &error) : EXIT_SUCCESS;
 }
 
 static void *
@@ -131,120 +170,182 @@ member (void *config, size_t offset)
     return (char *) config + offset;
 }
 
+static const char *
+log_directory (const struct daemon *self)
+{
+    return *(char **) member (self->config, self->program->log_path_offset);
+}
+
+static enum log_level
+configured_level (const struct daemon *self)
+{
+    return *(enum log_level *) member (self->config, self->program->log_level_offset);
+}
+
 /* Read and check the configuration. */
 static int
-load (const struct daemon *daemon, void *config, struct arena *arena, litedfs_error_t *error)
+read_configuration (const struct daemon *self, void *config, struct arena *arena,
+                    litedfs_error_t *error)
 {
-    int rc = conf_load (daemon->config_path, daemon->program->options, config, arena, error);
+    int rc = conf_load (self->config_path, self->program->options, config, arena, error);
 
     if (rc == 0) {
-        rc = daemon->program->check (daemon->config_path, config, error);
+        rc = self->program->check (self->config_path, config, error);
         if (rc < 0)
-            conf_add_line (daemon->config_path, daemon->program->options, error);
+            conf_add_line (self->config_path, self->program->options, error);
     }
     return rc;
+}
+
+int
+daemon_load (struct daemon *self, const struct daemon_program *program, const char *config_path,
+             litedfs_error_t *error)
+{
+    *self = (struct daemon){.program = program, .clock = clock_system ()};
+    int rc = file_absolute (NULL, config_path, &self->config_path, error);
+    if (rc < 0)
+        return rc;
+    self->config = arena_alloc (&self->arena, program->config_size);
+    if (!self->config)
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    return read_configuration (self, self->config, &self->arena, error);
+}
+
+int
+daemon_open_log (struct daemon *self, bool on_stderr, litedfs_error_t *error)
+{
+    self->on_stderr = on_stderr;
+    return log_open (&self->log, log_directory (self), self->program->name,
+                     configured_level (self), on_stderr, error);
+}
+
+int
+daemon_start (struct daemon *self, litedfs_error_t *error)
+{
+    int rc = self->program->start (self, &self->service, error);
+
+    self->running = rc == 0;
+    return rc;
+}
+
+void
+daemon_stop (struct daemon *self)
+{
+    if (!self->running)
+        return;
+    self->running = false;
+    self->program->stop (&self->service);
+    log_info (self->log, "stopped");
+}
+
+void
+daemon_close (struct daemon *self)
+{
+    log_close (&self->log);
+    free (self->config_path);
+    self->config_path = NULL;
+    arena_free (&self->arena);
 }
 
 /* SIGHUP: the logs anew, and what can be reloaded.  A file that is wrong changes nothing.  The texts
  * of the configurations before stay until the end: somebody may still look at them. */
 static void
-reload (struct daemon *daemon, void *service, struct arena *arena)
+reload (struct daemon *self)
 {
-    const struct daemon_program *program = daemon->program;
+    const struct daemon_program *program = self->program;
     litedfs_error_t error;
     struct buf not_taken = {0};
 
-    if (log_reopen (daemon->log, &error) < 0)
-        log_error (daemon->log, "cannot reopen the log: %s", error.text);
+    if (log_reopen (self->log, &error) < 0)
+        log_error (self->log, "cannot reopen the log: %s", error.text);
 
-    void *fresh = arena_alloc (arena, program->config_size);
-    if (!fresh || load (daemon, fresh, arena, &error) < 0) {
-        log_error (daemon->log, "the configuration stays as it was: %s",
+    void *fresh = arena_alloc (&self->arena, program->config_size);
+    if (!fresh || read_configuration (self, fresh, &self->arena, &error) < 0) {
+        log_error (self->log, "the configuration stays as it was: %s",
                    fresh ? error.text : "out of memory");
         return;
     }
-    size_t changed = conf_reload (program->options, daemon->config, fresh, &not_taken);
-    log_set_level (daemon->log,
-                   *(enum log_level *) member (daemon->config, program->log_level_offset));
+    size_t changed = conf_reload (program->options, self->config, fresh, &not_taken);
+    log_set_level (self->log, configured_level (self));
     if (changed > 0 && program->reload)
-        program->reload (daemon, service);
-    log_info (daemon->log, "reloaded: %zu option%s changed%s%s", changed,
-              changed == 1 ? "" : "s", not_taken.size ? "; a restart is needed for " : "",
-              buf_text (&not_taken));
+        program->reload (self, self->service);
+    log_info (self->log, "reloaded: %zu option%s changed%s%s", changed, changed == 1 ? "" : "s",
+              not_taken.size ? "; a restart is needed for " : "", buf_text (&not_taken));
     buf_free (&not_taken);
 }
 
-/* Wait for what ends the service; 0 for a signal. */
-static int
-serve (struct daemon *daemon, void *service, struct arena *arena)
+/* Whether a service has ended by itself, and why as far as is known. */
+static bool
+has_ended (const struct daemon *self, litedfs_error_t *why)
 {
-    litedfs_error_t why;
+    err_set (why, LITEDFS_FAILED, "it has ended by itself; %s/%s.log says why",
+             log_directory (self), self->program->name);
+    return self->program->failed (self->service, why);
+}
 
-    err_set (&why, LITEDFS_FAILED, "it has ended by itself; %s/%s.log says why",
-             *(char **) member (daemon->config, daemon->program->log_path_offset),
-             daemon->program->name);
-    sd_notify (0, "READY=1");
+int
+daemon_wait (struct daemon *daemons, size_t count, int timeout_ms, size_t *failed,
+             litedfs_error_t *error)
+{
+    int64_t end_ms = clock_mono (clock_system ()) + timeout_ms;
+
     for (;;) {
-        int number = process_wait_signal (LOOK_MS);
+        int64_t left_ms = timeout_ms < 0 ? LOOK_MS : end_ms - clock_mono (clock_system ());
+        int number = process_wait_signal (left_ms < 0         ? 0
+                                          : left_ms < LOOK_MS ? (int) left_ms
+                                                              : LOOK_MS);
 
         if (number == SIGTERM || number == SIGINT) {
-            log_info (daemon->log, "stopping: %s", number == SIGTERM ? "SIGTERM" : "SIGINT");
-            sd_notify (0, "STOPPING=1");
-            return EXIT_SUCCESS;
+            for (size_t i = 0; i < count; i++)
+                log_info (daemons[i].log, "stopping: %s",
+                          number == SIGTERM ? "SIGTERM" : "SIGINT");
+            return number;
         }
-        if (number == SIGHUP)
-            reload (daemon, service, arena);
-        if (daemon->program->failed (service, &why))
-            return complain (daemon, daemon->program->name, &why);
+        for (size_t i = 0; number == SIGHUP && i < count; i++)
+            reload (&daemons[i]);
+        for (*failed = 0; *failed < count; ++*failed)
+            if (has_ended (&daemons[*failed], error))
+                return error->number;
+        if (number == 0 && left_ms <= 0)
+            return 0;
     }
 }
 
+/* Serve until the end. */
 static int
-run_service (struct daemon *daemon, struct arena *arena)
+serve (struct daemon *self)
 {
-    void *service = NULL;
-    litedfs_error_t error;
+    litedfs_error_t why;
+    size_t failed;
 
-    if (daemon->program->start (daemon, &service, &error) < 0)
-        return complain (daemon, daemon->program->name, &error);
-
-    int status = serve (daemon, service, arena);
-    daemon->program->stop (&service);
-    log_info (daemon->log, "stopped");
-    return status;
+    sd_notify (0, "READY=1");
+    int rc = daemon_wait (self, 1, -1, &failed, &why);
+    if (rc < 0)
+        return daemon_complain (self, self->program->name, &why);
+    sd_notify (0, "STOPPING=1");
+    return EXIT_SUCCESS;
 }
 
 static int
 run (const struct daemon_program *program, const char *config_path)
 {
-    struct arena arena = {0};
-    struct daemon daemon = {.program = program, .clock = clock_system ()};
-    char *path = NULL;
+    struct daemon self = {0};
     litedfs_error_t error;
 
-    int rc = file_absolute (NULL, config_path, &path, &error);
-    daemon.config_path = path;
-    daemon.config = arena_alloc (&arena, program->config_size);
-    if (rc == 0 && !daemon.config)
-        rc = err_set (&error, LITEDFS_MEMORY, "out of memory");
+    int rc = FAULT_INIT (&error);
     if (rc == 0)
-        rc = FAULT_INIT (&error);
-    if (rc == 0)
-        rc = load (&daemon, daemon.config, &arena, &error);
+        rc = daemon_load (&self, program, config_path, &error);
     if (rc == 0)
         rc = process_init (IO_THREADS, &error);
     if (rc == 0)
-        rc = log_open (&daemon.log, *(char **) member (daemon.config, program->log_path_offset),
-                       program->name,
-                       *(enum log_level *) member (daemon.config, program->log_level_offset),
-                       isatty (STDERR_FILENO) == 1, &error);
+        rc = daemon_open_log (&self, isatty (STDERR_FILENO) == 1, &error);
+    if (rc == 0)
+        rc = daemon_start (&self, &error);
 
-    int status =
-        rc < 0 ? complain (&daemon, program->name, &error) : run_service (&daemon, &arena);
+    int status = rc < 0 ? daemon_complain (&self, program->name, &error) : serve (&self);
+    daemon_stop (&self);
     process_end ();
-    log_close (&daemon.log);
-    free (path);
-    arena_free (&arena);
+    daemon_close (&self);
     return status;
 }
 
@@ -282,7 +383,7 @@ daemon_main (const struct daemon_program *program, int argc, char **argv)
     litedfs_error_t error;
 
     if (opt_parse (program->opt_rows, argc, argv, values, &first, &error) < 0)
-        return complain (NULL, program->name, &error);
+        return daemon_complain (NULL, program->name, &error);
     if (values[DAEMON_OPT_HELP])
         return print_help (program);
     if (values[DAEMON_OPT_VERSION]) {
@@ -295,5 +396,5 @@ daemon_main (const struct daemon_program *program, int argc, char **argv)
     else if (check_together (program, values, &error) == 0)
         return values[DAEMON_OPT_GENERATE] ? generate (program, values)
                                            : run (program, values[DAEMON_OPT_CONFIG]);
-    return complain (NULL, program->name, &error);
+    return daemon_complain (NULL, program->name, &error);
 }

@@ -5,7 +5,8 @@
 /*
  * What litename and litedata have in common: a program in the foreground that reads a configuration,
  * logs, runs until a signal, and ends with a status.  Each main.c describes itself with a struct
- * daemon_program and calls daemon_main; it holds nothing else.
+ * daemon_program and calls daemon_main; it holds nothing else.  litecluster runs several of them in one
+ * process, by the calls of which daemon_main is made.
  *
  *   -g DIR    write configuration.yml and the systemd scripts into DIR (scaffold.h)
  *   -c FILE   run with this configuration
@@ -20,13 +21,20 @@
 #include "base/log.h"
 #include "base/opt.h"
 
-/* What a running service may use.  Lives until the service has stopped. */
+/* A daemon.  The first members are for its service, which may use them until it has stopped. */
 struct daemon {
     const struct daemon_program *program;
-    const char *config_path; // absolute
-    void *config;            // the program's struct
+    char *config_path; // absolute
+    void *config;      // the program's struct
     struct log *log;
     const struct clock *clock;
+    struct zap
+        *zap; // of the process, if several daemons share it; NULL: the service has its own
+
+    void *service; // what start made
+    bool running;
+    bool on_stderr; // whether the log goes there too
+    struct arena arena;
 };
 
 struct daemon_program {
@@ -83,5 +91,42 @@ enum {
 
 /* The whole of main: returns the exit status. */
 int daemon_main (const struct daemon_program *program, int argc, char **argv);
+
+/* ---- its parts, for a process with several daemons ---------------------------------------------- */
+
+/* Write a directory (its absolute path) as -g does: the program's defaults, log_path and data_path below
+ * it, and what `fill` sets, which gets context.  Errors as scaffold_write, those of fill and of the
+ * program's check. */
+int daemon_generate (const struct daemon_program *program, const char *directory,
+                     int (*fill) (const void *context, void *config, struct arena *arena,
+                                  litedfs_error_t *error),
+                     const void *context, litedfs_error_t *error);
+
+/* Read and check a configuration.  *self need not be initialised; whatever the outcome, daemon_close
+ * frees it.  LITEDFS_CONFIG with one line, LITEDFS_MEMORY. */
+int daemon_load (struct daemon *self, const struct daemon_program *program,
+                 const char *config_path, litedfs_error_t *error);
+
+/* Open its log, after process_init.  Errors as log_open. */
+int daemon_open_log (struct daemon *self, bool on_stderr, litedfs_error_t *error);
+
+/* Start its service: blocks until it serves or has failed. */
+int daemon_start (struct daemon *self, litedfs_error_t *error);
+
+/* Stop its service if it runs, and log that. */
+void daemon_stop (struct daemon *self);
+
+/* Free what it has; of zeroes and after a failed daemon_load, too. */
+void daemon_close (struct daemon *self);
+
+/* Wait for SIGTERM or SIGINT, and reload all of them at each SIGHUP.  Returns the number of the signal; 0
+ * when timeout_ms are over (-1: they never are); a negative number, with *failed the index of the
+ * daemon, when a service has ended by itself. */
+int daemon_wait (struct daemon *daemons, size_t count, int timeout_ms, size_t *failed,
+                 litedfs_error_t *error);
+
+/* Say on stderr, and in the log of self, what went wrong; self and its log may be NULL.  Returns the exit
+ * status. */
+int daemon_complain (const struct daemon *self, const char *name, const litedfs_error_t *error);
 
 #endif

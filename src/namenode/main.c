@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * litename(8): the name node as a program.  What a daemon does is in base/daemon; this is what is
- * special to this one: its options.  What it runs is in namenode/service.
+ * litename(8): the name node as a program.  What a daemon does is in base/daemon, what this one runs in
+ * namenode/service; here is its command line.
  */
-#include "base/daemon.h"
 #include "namenode/config.h"
 #include "namenode/service.h"
-
-#include <stddef.h>
 
 enum { OPT_ALLOW = DAEMON_OPT_OWN, OPT_HTTP_PORT, OPT_BLOCK_SIZE };
 
@@ -36,32 +33,14 @@ generate (const char *const *values, void *config, struct arena *arena, litedfs_
     return rc;
 }
 
-static int
-check (const char *path, void *config, litedfs_error_t *error)
-{
-    return namenode_config_check (path, config, error);
-}
-
-static const struct daemon_program program = {
-    .name = "litename",
-    .service = "litedfs-name",
-    .title = "LiteDFS name node",
-    .usage = "-g DIR [--allow NET] [--http-port N] [--block-size BYTES] | -c FILE | -v | -h",
-    .options = namenode_options,
-    .config_size = sizeof (struct namenode_config),
-    .log_path_offset = offsetof (struct namenode_config, log_path),
-    .log_level_offset = offsetof (struct namenode_config, log_level),
-    .opt_rows = opt_rows,
-    .generate = generate,
-    .check = check,
-    .start = service_start,
-    .stop = service_stop,
-    .reload = service_reload,
-    .failed = service_failed,
-};
-
 int
 main (int argc, char **argv)
 {
+    struct daemon_program program = namenode_service;
+
+    program.usage =
+        "-g DIR [--allow NET] [--http-port N] [--block-size BYTES] | -c FILE | -v | -h";
+    program.opt_rows = opt_rows;
+    program.generate = generate;
     return daemon_main (&program, argc, argv);
 }

@@ -7,26 +7,35 @@
 
 #include "base/err.h"
 #include "base/listen.h"
+#include "namenode/config.h"
 #include "namenode/namenode.h"
 #include "rpc/zap.h"
 #include "web/web.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 struct service {
+    struct zap *own_zap; // NULL if the process has one for all
     struct zap *zap;
     struct namenode *namenode;
     struct web *web;
 };
 
-void
-service_stop (void **service)
+static int
+check (const char *path, void *config, litedfs_error_t *error)
+{
+    return namenode_config_check (path, config, error);
+}
+
+static void
+stop (void **service)
 {
     struct service *self = *service;
 
     web_stop (&self->web);
     namenode_stop (&self->namenode);
-    zap_stop (&self->zap);
+    zap_stop (&self->own_zap);
     free (self);
     *service = NULL;
 }
@@ -72,15 +81,18 @@ allow (struct daemon *daemon, struct service *self, litedfs_error_t *error)
     return 0;
 }
 
-int
-service_start (struct daemon *daemon, void **service, litedfs_error_t *error)
+static int
+start (struct daemon *daemon, void **service, litedfs_error_t *error)
 {
     const struct namenode_config *config = daemon->config;
     struct service *self = calloc (1, sizeof *self);
+    int rc = 0;
 
     if (!self)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
-    int rc = zap_start (&self->zap, daemon->log, daemon->clock, error);
+    if (!daemon->zap)
+        rc = zap_start (&self->own_zap, daemon->log, daemon->clock, error);
+    self->zap = daemon->zap ? daemon->zap : self->own_zap;
     if (rc == 0)
         rc = allow (daemon, self, error);
     if (rc == 0)
@@ -89,7 +101,7 @@ service_start (struct daemon *daemon, void **service, litedfs_error_t *error)
         rc = start_web (daemon, self, error);
     *service = self;
     if (rc < 0) {
-        service_stop (service);
+        stop (service);
         return rc;
     }
     log_info (daemon->log, "HTTP on %s port %d, requests on %s port %d, data in %s",
@@ -98,8 +110,8 @@ service_start (struct daemon *daemon, void **service, litedfs_error_t *error)
     return 0;
 }
 
-void
-service_reload (struct daemon *daemon, void *service)
+static void
+reload (struct daemon *daemon, void *service)
 {
     litedfs_error_t error;
 
@@ -107,11 +119,26 @@ service_reload (struct daemon *daemon, void *service)
         log_error (daemon->log, "allow stays as it was: %s", error.text);
 }
 
-bool
-service_failed (void *service, litedfs_error_t *why)
+static bool
+failed (void *service, litedfs_error_t *why)
 {
     struct service *self = service;
     (void) why;
 
     return namenode_ended (self->namenode) || web_ended (self->web);
 }
+
+const struct daemon_program namenode_service = {
+    .name = "litename",
+    .service = "litedfs-name",
+    .title = "LiteDFS name node",
+    .options = namenode_options,
+    .config_size = sizeof (struct namenode_config),
+    .log_path_offset = offsetof (struct namenode_config, log_path),
+    .log_level_offset = offsetof (struct namenode_config, log_level),
+    .check = check,
+    .start = start,
+    .stop = stop,
+    .reload = reload,
+    .failed = failed,
+};

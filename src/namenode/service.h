@@ -3,19 +3,13 @@
 #define LITEDFS_NAMENODE_SERVICE_H
 
 /*
- * Everything that litename runs: the ZAP handler, the name node, HTTP.  The calls are those of
- * base/daemon's struct daemon_program, and its contract is theirs.
+ * Everything that litename runs: the ZAP handler, unless the process has one for all, the name node,
+ * HTTP.
  */
 
 #include "base/daemon.h"
 
-int service_start (struct daemon *daemon, void **service, litedfs_error_t *error);
-void service_stop (void **service);
-
-/* Takes over who may connect. */
-void service_reload (struct daemon *daemon, void *service);
-
-/* Whether the name node has ended, because its disk failed, or HTTP has; the log says why. */
-bool service_failed (void *service, litedfs_error_t *why);
+/* The program but for its command line (usage, opt_rows, generate), which its main adds. */
+extern const struct daemon_program namenode_service;
 
 #endif
