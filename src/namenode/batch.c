@@ -45,6 +45,7 @@ once (struct batch_context *context, batch_work_fn *work, void *arg, litedfs_err
         .now_ms = clock_mono (context->clock),
         .wall_ms = clock_wall (context->clock),
         .leases = context->leases,
+        .agenda = context->agenda,
     };
     struct txn *txn;
     int rc = txn_begin_write (storedir_store (context->dir), &frame, &txn, error);

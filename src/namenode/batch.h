@@ -35,6 +35,7 @@ struct batch_context {
     struct storedir *dir;
     const struct op_settings *settings;
     struct lease_clock *leases;
+    struct agenda *agenda; // what repair shall look at next; may be NULL
     const struct clock *clock;
     struct log *log;
     const struct nodes_view *nodes; // for this batch

@@ -89,6 +89,37 @@ blocks_allocate (struct txn *txn, const struct block_row *row, litedfs_error_t *
     return rc;
 }
 
+/* Whether a node that the client does not name has reported the block all the same: its last word to the
+ * client was lost. */
+static int
+has_reported (struct txn *txn, uint32_t node, uint64_t block, uint64_t size, bool *out,
+              litedfs_error_t *error)
+{
+    struct held_row held;
+
+    int rc = held_row_get (txn, node, block, &held, error);
+    *out =
+        rc == 0 && held.state == HELD_CONFIRMED && held.order == HELD_KEPT && held.size == size;
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+/* A node was to take the block and is not among those that the client says have it. */
+static int
+settle_missing (struct txn *txn, struct block_row *finished, uint32_t node, uint64_t due,
+                litedfs_error_t *error)
+{
+    struct garbage_row part = {.node = node, .due = due, .block = finished->block};
+    bool has;
+
+    int rc = has_reported (txn, node, finished->block, finished->size, &has, error);
+    if (rc < 0)
+        return rc;
+    if (!has)
+        return garbage_row_put (txn, &part, error);
+    finished->nodes[finished->nodes_count++] = node;
+    return 0;
+}
+
 int
 blocks_finish (struct txn *txn, struct block_row *row, uint64_t size, uint32_t crc,
                const uint32_t *nodes, size_t nodes_count, uint64_t due, litedfs_error_t *error)
@@ -105,10 +136,9 @@ blocks_finish (struct txn *txn, struct block_row *row, uint64_t size, uint32_t c
         rc = held_claim (txn, nodes[i], row->block, size, error);
     }
     for (size_t i = 0; rc == 0 && i < row->nodes_count; i++) {
-        struct garbage_row part = {.node = row->nodes[i], .due = due, .block = row->block};
         rc = reserve (txn, row->nodes[i], -(int64_t) row->size, error);
         if (rc == 0 && !block_row_has_node (&finished, row->nodes[i]))
-            rc = garbage_row_put (txn, &part, error);
+            rc = settle_missing (txn, &finished, row->nodes[i], due, error);
     }
     if (rc == 0)
         rc = block_row_put (txn, &finished, error);

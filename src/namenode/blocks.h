@@ -28,8 +28,8 @@ int blocks_current_replica (struct txn *txn, const struct inode_row *file,
 int blocks_allocate (struct txn *txn, const struct block_row *row, litedfs_error_t *error);
 
 /* An allocated block is finished: nodes (1 or more, all among row's) hold it, claimed until they report.
- * Releases what was reserved; who was to take it and does not hold it gets it as garbage.  *row is what
- * was written. */
+ * Releases what was reserved; who was to take it and does not hold it gets it as garbage, unless it has
+ * reported the block by itself.  *row is what was written. */
 int blocks_finish (struct txn *txn, struct block_row *row, uint64_t size, uint32_t crc,
                    const uint32_t *nodes, size_t nodes_count, uint64_t due,
                    litedfs_error_t *error);

@@ -5,12 +5,13 @@
  * A doomed directory gives its children: a directory below becomes a doomed row of its own, a file loses
  * entry and inode and its blocks are freed as far as the call's rows reach, the rest under a doomed row.
  * So a tree is taken apart from the top, and what is left of it after a crash is exactly what the rows
- * say.  Garbage waits for its time, then becomes an order; an order waits for the node.
+ * say.  Garbage waits for its time and its node, then becomes an order; an order waits for the node.
  */
 #include "namenode/garbage.h"
 
 #include "namenode/blocks.h"
 #include "namenode/held.h"
+#include "namenode/mark.h"
 
 /* What is left of a call. */
 struct slice_work {
@@ -55,6 +56,8 @@ free_child (struct txn *txn, const struct dirent_row *entry, struct slice_work *
     if (rc == 0 && entry->kind == KIND_FILE) {
         rc = inode_row_del (txn, entry->inode, error);
         if (rc == 0 || rc == LITEDFS_NOT_FOUND)
+            rc = mark_drop (txn, entry->inode, error);
+        if (rc == 0)
             rc = free_blocks (txn, entry->inode, work, &done, error);
     }
     return rc == 0 && !done ? doomed_row_put (txn, &doomed, error) : rc;
@@ -147,10 +150,14 @@ garbage_any_doomed (struct txn *txn, bool *out, litedfs_error_t *error)
 /* ---- orders -------------------------------------------------------------------------------------- */
 
 int
-orders_write (struct txn *txn, struct node_row *node, uint64_t block, litedfs_error_t *error)
+orders_write (struct txn *txn, struct node_row *node, enum order_kind kind, uint64_t block,
+              uint32_t target, litedfs_error_t *error)
 {
-    struct order_row order = {
-        .node = node->number, .number = node->order + 1, .kind = ORDER_DELETE, .block = block};
+    struct order_row order = {.node = node->number,
+                              .number = node->order + 1,
+                              .kind = kind,
+                              .block = block,
+                              .target = target};
 
     int rc = order_row_put (txn, &order, error);
     if (rc == 0)
@@ -159,7 +166,8 @@ orders_write (struct txn *txn, struct node_row *node, uint64_t block, litedfs_er
 }
 
 int
-orders_delete (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+orders_add (struct txn *txn, uint32_t node, enum order_kind kind, uint64_t block,
+            uint32_t target, uint64_t *number, litedfs_error_t *error)
 {
     struct node_row row;
 
@@ -167,7 +175,9 @@ orders_delete (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *
     if (rc == LITEDFS_NOT_FOUND)
         return err_set (error, rc, "node[%u]: no node has this number", node);
     if (rc == 0)
-        rc = orders_write (txn, &row, block, error);
+        rc = orders_write (txn, &row, kind, block, target, error);
+    if (rc == 0 && number)
+        *number = row.order;
     return rc == 0 ? node_row_put (txn, &row, error) : rc;
 }
 
@@ -221,8 +231,8 @@ orders_confirm (struct txn *txn, uint32_t node, uint64_t after, size_t max, size
         if (rc < 0 || order.number > after)
             break;
         rc = order_row_del (txn, node, order.number, error);
-        if (rc == 0)
-            rc = held_unclaim (txn, node, order.block, error);
+        if (rc == 0 && order.kind == ORDER_DELETE)
+            rc = held_order_done (txn, node, order.block, error);
         *confirmed += rc == 0;
     }
     cursor_close (&cursor);
@@ -254,10 +264,91 @@ first_garbage (struct txn *txn, uint32_t node, bool next, struct garbage_row *ou
     return rc;
 }
 
+/* What becomes of garbage: an order, nothing, or a holder again. */
+enum fate { FATE_ORDER, FATE_DROP, FATE_ADOPT };
+
+/* Whether as many holders of a block as its file wants are online and have confirmed it; at least one. */
+static int
+has_enough (struct txn *txn, const struct nodes_view *view, const struct block_row *row,
+            bool *out, litedfs_error_t *error)
+{
+    struct inode_row file;
+    struct held_row held;
+    uint32_t wanted = 1, confirmed = 0;
+
+    int rc = inode_row_get (txn, row->inode, &file, error);
+    if (rc == 0 && file.replica > 1)
+        wanted = file.replica;
+    if (rc == LITEDFS_NOT_FOUND)
+        rc = 0;
+    for (size_t i = 0; i < row->nodes_count && rc == 0; i++) {
+        const struct node *node = nodes_view_find (view, row->nodes[i]);
+        if (!node || !node->online)
+            continue;
+        rc = held_row_get (txn, row->nodes[i], row->block, &held, error);
+        confirmed += rc == 0 && held.state == HELD_CONFIRMED && held.order == HELD_KEPT;
+        if (rc == LITEDFS_NOT_FOUND)
+            rc = 0;
+    }
+    *out = confirmed >= wanted;
+    return rc;
+}
+
+/* Decide on one piece of garbage; *owned is whether somebody owns the block. */
+static int
+decide (struct txn *txn, const struct nodes_view *view, const struct garbage_row *garbage,
+        enum fate *out, bool *owned, litedfs_error_t *error)
+{
+    struct block_row row;
+    struct held_row held;
+    bool enough;
+
+    *out = FATE_ORDER;
+    int rc = held_find_block (txn, garbage->block, &row, error);
+    *owned = rc == 0;
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (row.state == BLOCK_ALLOCATED || block_row_has_node (&row, garbage->node)) {
+        *out = FATE_DROP;
+        return 0;
+    }
+    rc = held_row_get (txn, garbage->node, garbage->block, &held, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (held.order != HELD_KEPT) {
+        *out = FATE_DROP; // there is an order, or was
+        return 0;
+    }
+    if (held.state == HELD_CLAIMED)
+        return 0;
+    rc = has_enough (txn, view, &row, &enough, error);
+    if (rc == 0 && !enough)
+        *out = FATE_ADOPT;
+    return rc;
+}
+
+/* Do what was decided; the node's row counts its orders, and *count those. */
+static int
+dispose (struct txn *txn, const struct nodes_view *view, const struct garbage_row *garbage,
+         struct node_row *node, size_t *count, litedfs_error_t *error)
+{
+    enum fate fate;
+    bool owned;
+
+    int rc = decide (txn, view, garbage, &fate, &owned, error);
+    if (rc < 0 || fate == FATE_DROP)
+        return rc;
+    if (fate == FATE_ADOPT)
+        return held_adopt (txn, garbage->node, garbage->block, error);
+    *count += 1;
+    rc = orders_write (txn, node, ORDER_DELETE, garbage->block, 0, error);
+    return rc == 0 && owned ? held_order (txn, garbage->node, garbage->block, error) : rc;
+}
+
 /* Turn one node's due garbage into orders; garbage of a node that is no more just goes. */
 static int
-order_node (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *ordered,
-            litedfs_error_t *error)
+order_node (struct txn *txn, const struct nodes_view *view, uint32_t node, uint64_t until,
+            size_t max, size_t *done, size_t *ordered, litedfs_error_t *error)
 {
     struct cursor cursor = {0};
     struct garbage_row row;
@@ -268,6 +359,7 @@ order_node (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *
     uint8_t prefix[4];
     size_t count = 0;
 
+    *ordered = 0;
     int rc = node_row_get (txn, node, &target, error);
     bool there = rc == 0;
     if (rc < 0 && rc != LITEDFS_NOT_FOUND)
@@ -279,30 +371,39 @@ order_node (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *
             break;
         rc = garbage_row_del (txn, &row, error);
         if (rc == 0 && there)
-            rc = orders_write (txn, &target, row.block, error);
+            rc = dispose (txn, view, &row, &target, ordered, error);
         count += rc == 0;
     }
     cursor_close (&cursor);
     if (rc < 0 && rc != LITEDFS_NOT_FOUND)
         return rc;
-    *ordered += count;
-    return there && count > 0 ? node_row_put (txn, &target, error) : 0;
+    *done += count;
+    return *ordered > 0 ? node_row_put (txn, &target, error) : 0;
+}
+
+static bool
+is_offline (const struct nodes_view *view, uint32_t number)
+{
+    const struct node *node = nodes_view_find (view, number);
+
+    return node && !node->online;
 }
 
 int
-garbage_due (struct txn *txn, uint32_t node, uint64_t until, size_t max, size_t *ordered,
-             uint32_t *touched, size_t touched_max, size_t *touched_count,
-             litedfs_error_t *error)
+garbage_due (struct txn *txn, const struct nodes_view *view, uint32_t node, uint64_t until,
+             size_t max, size_t *done, uint32_t *touched, size_t touched_max,
+             size_t *touched_count, litedfs_error_t *error)
 {
     struct garbage_row row;
-    size_t touched_now = 0;
+    size_t touched_now = 0, ordered;
 
-    *ordered = 0;
+    *done = 0;
     int rc = first_garbage (txn, node, node == 0, &row, error);
-    while (rc == 0 && *ordered < max && (touched_max == 0 || touched_now < touched_max)) {
-        size_t before = *ordered;
-        rc = order_node (txn, row.node, until, max - before, ordered, error);
-        if (rc == 0 && *ordered > before && touched_max > 0)
+    while (rc == 0 && *done < max && (touched_max == 0 || touched_now < touched_max)) {
+        ordered = 0;
+        if (!is_offline (view, row.node))
+            rc = order_node (txn, view, row.node, until, max - *done, done, &ordered, error);
+        if (rc == 0 && ordered > 0 && touched_max > 0)
             touched[touched_now++] = row.node;
         if (rc < 0 || node != 0)
             break;
@@ -359,14 +460,15 @@ garbage_pull_in (struct txn *txn, uint64_t delay_ms, size_t max, size_t *moved,
 }
 
 int
-garbage_next_due (struct txn *txn, uint64_t *out, litedfs_error_t *error)
+garbage_next_due (struct txn *txn, const struct nodes_view *view, uint64_t *out,
+                  litedfs_error_t *error)
 {
     struct garbage_row row;
 
     *out = UINT64_MAX;
     int rc = first_garbage (txn, 0, true, &row, error);
     while (rc == 0) {
-        if (row.due < *out)
+        if (row.due < *out && !is_offline (view, row.node))
             *out = row.due;
         rc = first_garbage (txn, row.node, true, &row, error);
     }

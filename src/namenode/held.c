@@ -6,10 +6,15 @@
  * written once.  The digest counts confirmed rows only, so that it equals what the node computes of its
  * index as of the change reported last.  An added block must be one that somebody owns, with the size
  * and CRC that were committed; else the node is told to delete it, if it is sure to be dead.
+ *
+ * A delete order may be carried out at any moment until it is confirmed.  So long the row says that it is
+ * out, also when the block itself is gone already, and the node is no holder.
  */
 #include "namenode/held.h"
 
+#include "namenode/agenda.h"
 #include "namenode/garbage.h"
+#include "namenode/mark.h"
 
 #include <string.h>
 
@@ -40,7 +45,7 @@ held_unclaim (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *e
     struct held_row row;
 
     int rc = held_row_get (txn, node, block, &row, error);
-    if (rc == 0 && row.state == HELD_CLAIMED)
+    if (rc == 0 && row.state == HELD_CLAIMED && row.order == HELD_KEPT)
         rc = held_row_del (txn, node, block, error);
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
@@ -59,10 +64,20 @@ change_digest (struct txn *txn, uint32_t node, uint64_t block, int sign, litedfs
     return digest_row_put (txn, &digest, error);
 }
 
-/* The node says that it has the block. */
+/* What a delete order that is out becomes when the node says that it has the block: if it had said that
+ * the block is gone, the order was carried out before. */
+static enum held_order
+order_after_added (const struct held_row *row)
+{
+    if (row->order == HELD_ORDERED && row->state == HELD_CLAIMED && row->seq > 0)
+        return HELD_RETAKEN;
+    return row->order == HELD_DELETED ? HELD_KEPT : row->order;
+}
+
+/* The node says that it has the block; *out is its row now. */
 static int
 confirm (struct txn *txn, struct node_row *node, const struct wire_change *change,
-         litedfs_error_t *error)
+         struct held_row *out, litedfs_error_t *error)
 {
     struct held_row row;
 
@@ -70,6 +85,7 @@ confirm (struct txn *txn, struct node_row *node, const struct wire_change *chang
     if (rc < 0 && rc != LITEDFS_NOT_FOUND)
         return rc;
     bool known = rc == 0 && row.state == HELD_CONFIRMED;
+    enum held_order order = rc == 0 ? order_after_added (&row) : HELD_KEPT;
     if (known)
         node->bytes -= row.size < node->bytes ? row.size : node->bytes;
     else
@@ -77,16 +93,17 @@ confirm (struct txn *txn, struct node_row *node, const struct wire_change *chang
     row = (struct held_row){.node = node->number,
                             .block = change->block,
                             .state = HELD_CONFIRMED,
+                            .order = order,
                             .seq = change->seq,
                             .size = change->size};
     node->bytes += row.size;
+    *out = row;
     rc = held_row_put (txn, &row, error);
     return rc == 0 && !known ? change_digest (txn, node->number, change->block, 1, error) : rc;
 }
 
-/* The block's row, if it is owned; LITEDFS_NOT_FOUND. */
-static int
-find_block (struct txn *txn, uint64_t block, struct block_row *out, litedfs_error_t *error)
+int
+held_find_block (struct txn *txn, uint64_t block, struct block_row *out, litedfs_error_t *error)
 {
     struct owner_row owner;
 
@@ -97,6 +114,114 @@ find_block (struct txn *txn, uint64_t block, struct block_row *out, litedfs_erro
         rc = LITEDFS_NOT_FOUND;
     return rc;
 }
+
+/* ---- holders ------------------------------------------------------------------------------------- */
+
+/* Add a holder to a finished block.  If there are too many now that is to be seen to; if there are not,
+ * repair may have waited for this one. */
+static int
+add_holder (struct txn *txn, struct block_row *row, uint32_t node, litedfs_error_t *error)
+{
+    struct inode_row file;
+
+    if (block_row_has_node (row, node) || row->nodes_count == ROW_NODES_MAX)
+        return 0;
+    row->nodes[row->nodes_count++] = node;
+    int rc = block_row_put (txn, row, error);
+    if (rc == 0)
+        rc = inode_row_get (txn, row->inode, &file, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        return 0; // not visible yet
+    if (rc == 0 && row->nodes_count > file.replica)
+        return mark_blocks (txn, row->inode, row->index, (uint64_t) row->index + 1, error);
+    agenda_add (txn_frame (txn)->agenda, row->inode, row->index);
+    return rc;
+}
+
+/* Take a node off the holders of a finished block. */
+static int
+drop_holder (struct txn *txn, struct block_row *row, uint32_t node, struct held_report *report,
+             litedfs_error_t *error)
+{
+    struct inode_row file;
+    size_t kept = 0;
+
+    if (row->state == BLOCK_ALLOCATED || !block_row_has_node (row, node))
+        return 0;
+    for (size_t i = 0; i < row->nodes_count; i++)
+        if (row->nodes[i] != node)
+            row->nodes[kept++] = row->nodes[i];
+    row->nodes_count = kept;
+    if (kept == 0) {
+        report->lost++;
+        report->block = row->block;
+    }
+    int rc = block_row_put (txn, row, error);
+    if (rc == 0)
+        rc = inode_row_get (txn, row->inode, &file, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    return mark_blocks (txn, row->inode, row->index, (uint64_t) row->index + 1, error);
+}
+
+int
+held_adopt (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+{
+    struct block_row row;
+    struct held_row held;
+
+    int rc = held_row_get (txn, node, block, &held, error);
+    if (rc == 0 && (held.state == HELD_CLAIMED || held.order != HELD_KEPT))
+        return 0;
+    if (rc == 0)
+        rc = held_find_block (txn, block, &row, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (row.state == BLOCK_ALLOCATED || row.size != held.size)
+        return 0;
+    return add_holder (txn, &row, node, error);
+}
+
+int
+held_order (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+{
+    struct held_row row;
+
+    int rc = held_row_get (txn, node, block, &row, error);
+    if (rc < 0 && rc != LITEDFS_NOT_FOUND)
+        return rc;
+    if (rc == LITEDFS_NOT_FOUND)
+        row = (struct held_row){.node = node, .block = block, .state = HELD_CLAIMED};
+    if (row.state == HELD_CLAIMED)
+        row.seq = 0;
+    row.order = HELD_ORDERED;
+    return held_row_put (txn, &row, error);
+}
+
+int
+held_order_done (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+{
+    struct held_row row;
+
+    int rc = held_row_get (txn, node, block, &row, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (row.state == HELD_CLAIMED)
+        return held_row_del (txn, node, block, error);
+    switch (row.order) {
+    case HELD_ORDERED:
+        row.order = HELD_DELETED;
+        return held_row_put (txn, &row, error);
+    case HELD_RETAKEN:
+        row.order = HELD_KEPT;
+        rc = held_row_put (txn, &row, error);
+        return rc == 0 ? held_adopt (txn, node, block, error) : rc;
+    default:
+        return 0;
+    }
+}
+
+/* ---- reports ------------------------------------------------------------------------------------- */
 
 /* Whether a block that nobody owns was drawn in this epoch, and so has been given up. */
 static int
@@ -119,85 +244,98 @@ order_deletion (struct txn *txn, struct node_row *node, uint64_t block,
 {
     report->ordered++;
     report->block = block;
-    return orders_write (txn, node, block, error);
+    return orders_write (txn, node, ORDER_DELETE, block, 0, error);
+}
+
+/* The node has something else under the id of a block: that is no copy, and must go. */
+static int
+refuse_content (struct txn *txn, struct node_row *node, struct block_row *row,
+                const struct held_row *held, struct held_report *report, litedfs_error_t *error)
+{
+    int rc = drop_holder (txn, row, node->number, report, error);
+
+    if (rc < 0 || held->order == HELD_ORDERED)
+        return rc;
+    rc = order_deletion (txn, node, row->block, report, error);
+    return rc == 0 ? held_order (txn, node->number, row->block, error) : rc;
+}
+
+/* Nobody owns a block that the node has. */
+static int
+refuse_unowned (struct txn *txn, struct node_row *node, uint64_t block,
+                struct held_report *report, litedfs_error_t *error)
+{
+    bool dead = false;
+
+    int rc = is_dead (txn, block, &dead, error);
+    if (rc < 0)
+        return rc;
+    if (dead)
+        return order_deletion (txn, node, block, report, error);
+    report->unknown++;
+    report->block = block;
+    return 0;
 }
 
 static int
 apply_added (struct txn *txn, struct node_row *node, const struct wire_change *change,
              struct held_report *report, litedfs_error_t *error)
 {
+    struct held_row held;
     struct block_row row;
-    bool dead = false;
 
     report->added++;
-    int rc = confirm (txn, node, change, error);
+    int rc = confirm (txn, node, change, &held, error);
     if (rc < 0)
         return rc;
-    rc = find_block (txn, change->block, &row, error);
-    if (rc == LITEDFS_NOT_FOUND) {
-        rc = is_dead (txn, change->block, &dead, error);
-        if (rc < 0)
-            return rc;
-        if (dead)
-            return order_deletion (txn, node, change->block, report, error);
-        report->unknown++;
-        report->block = change->block;
-        return 0;
-    }
+    rc = held_find_block (txn, change->block, &row, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        return refuse_unowned (txn, node, change->block, report, error);
     if (rc < 0 || row.state == BLOCK_ALLOCATED)
         return rc;
     if (row.size != change->size || row.crc != change->crc32)
-        return order_deletion (txn, node, change->block, report, error);
-    if (block_row_has_node (&row, node->number) || row.nodes_count == ROW_NODES_MAX)
-        return 0;
-    row.nodes[row.nodes_count++] = node->number;
-    return block_row_put (txn, &row, error);
+        return refuse_content (txn, node, &row, &held, report, error);
+    return held.order == HELD_KEPT ? add_holder (txn, &row, node->number, error) : 0;
 }
 
-/* Take a node off the holders of a finished block. */
+/* The node has the block no longer.  The row stays while a delete order is out. */
 static int
-remove_holder (struct txn *txn, uint32_t node, uint64_t block, struct held_report *report,
-               litedfs_error_t *error)
+drop_row (struct txn *txn, struct node_row *node, const struct wire_change *change,
+          struct held_row *row, litedfs_error_t *error)
 {
-    struct block_row row;
+    int rc = 0;
 
-    int rc = find_block (txn, block, &row, error);
-    if (rc < 0)
-        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
-    if (row.state == BLOCK_ALLOCATED || !block_row_has_node (&row, node))
-        return 0;
-    size_t kept = 0;
-    for (size_t i = 0; i < row.nodes_count; i++)
-        if (row.nodes[i] != node)
-            row.nodes[kept++] = row.nodes[i];
-    row.nodes_count = kept;
-    if (kept == 0) {
-        report->lost++;
-        report->block = block;
+    if (row->state == HELD_CONFIRMED) {
+        node->blocks -= node->blocks > 0;
+        node->bytes -= row->size < node->bytes ? row->size : node->bytes;
+        rc = change_digest (txn, node->number, change->block, -1, error);
     }
-    return block_row_put (txn, &row, error);
+    if (rc < 0)
+        return rc;
+    if (row->order != HELD_ORDERED && row->order != HELD_RETAKEN)
+        return held_row_del (txn, node->number, change->block, error);
+    row->state = HELD_CLAIMED;
+    row->order = HELD_ORDERED;
+    row->seq = change->seq;
+    return held_row_put (txn, row, error);
 }
 
 static int
 apply_removed (struct txn *txn, struct node_row *node, const struct wire_change *change,
                struct held_report *report, litedfs_error_t *error)
 {
-    struct held_row row;
+    struct held_row held;
+    struct block_row row;
 
     report->removed++;
-    int rc = held_row_get (txn, node->number, change->block, &row, error);
-    if (rc == 0) {
-        if (row.state == HELD_CONFIRMED) {
-            node->blocks -= node->blocks > 0;
-            node->bytes -= row.size < node->bytes ? row.size : node->bytes;
-            rc = change_digest (txn, node->number, change->block, -1, error);
-        }
-        if (rc == 0)
-            rc = held_row_del (txn, node->number, change->block, error);
-    }
-    if (rc < 0 && rc != LITEDFS_NOT_FOUND)
-        return rc;
-    return remove_holder (txn, node->number, change->block, report, error);
+    int rc = held_row_get (txn, node->number, change->block, &held, error);
+    if (rc == 0)
+        rc = drop_row (txn, node, change, &held, error);
+    if (rc == 0 || rc == LITEDFS_NOT_FOUND)
+        rc = held_find_block (txn, change->block, &row, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    return drop_holder (txn, &row, node->number, report, error);
 }
 
 int

@@ -5,7 +5,9 @@
 /*
  * Who holds what: rows (node, block), claimed by a client or confirmed by the node, and a digest of the
  * confirmed ones in step with them.  A node's changes are numbered without gaps; each is applied once
- * and in order.  Errors: those of metastore.h, and as listed.
+ * and in order.  Who holds a finished block stands in the block's row too: those are its holders, and a
+ * node that has more than that, or has been told to delete it, is none.  Where holders of a visible file
+ * come or go, its blocks are marked (mark.h).  Errors: those of metastore.h, and as listed.
  */
 
 #include "namenode/records.h"
@@ -16,6 +18,18 @@ int held_claim (struct txn *txn, uint32_t node, uint64_t block, uint64_t size,
 
 /* Forget a claim that was not confirmed; fine if there is none. */
 int held_unclaim (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
+
+/* A node that has the block confirmed becomes one of its holders again.  Nothing happens if it has not,
+ * if a delete order is out, or if the block is nobody's or not finished. */
+int held_adopt (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
+
+/* A delete order for the block, which somebody owns, is out; it was carried out, the node says. */
+int held_order (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
+int held_order_done (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
+
+/* The row of a block by its id, finished or not; LITEDFS_NOT_FOUND if nobody owns it. */
+int held_find_block (struct txn *txn, uint64_t block, struct block_row *out,
+                     litedfs_error_t *error);
 
 /* What a report came to, for log and metrics. */
 struct held_report {

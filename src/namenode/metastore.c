@@ -33,7 +33,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_OWNER] = "owner",   [TABLE_HELD] = "held",       [TABLE_DIGEST] = "digest",
     [TABLE_LEASE] = "lease",   [TABLE_LOCK] = "lock",       [TABLE_NODE] = "node",
     [TABLE_ORDER] = "order",   [TABLE_GARBAGE] = "garbage", [TABLE_DOOMED] = "doomed",
-    [TABLE_REPLY] = "reply",   [TABLE_META] = "meta",
+    [TABLE_REPLY] = "reply",   [TABLE_META] = "meta",       [TABLE_REPAIR] = "repair",
 };
 
 const char *

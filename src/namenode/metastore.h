@@ -59,12 +59,14 @@ enum metastore_table {
     TABLE_DOOMED,
     TABLE_REPLY,
     TABLE_META,
+    TABLE_REPAIR, // rows are checked with the number of their table: new ones come last
     TABLE_COUNT
 };
 
 struct metastore;
 struct txn;
 struct lease_clock;
+struct agenda;
 
 struct metastore_options {
     const char *directory; // made (0700) if missing; the directory above it exists
@@ -112,7 +114,8 @@ struct txn_frame {
     int64_t now_ms;  // monotonic
     int64_t wall_ms; // since 1970
     struct lease_clock
-        *leases; // of lease_clock.h, borrowed; NULL: every lease counts as running
+        *leases;           // of lease_clock.h, borrowed; NULL: every lease counts as running
+    struct agenda *agenda; // of agenda.h, borrowed; NULL: nobody is told what to look at next
 };
 
 /* Start a snapshot; waits only while the map grows. */
@@ -183,6 +186,12 @@ int cursor_open (struct cursor *self, struct txn *txn, enum metastore_table tabl
 /* The next row, or LITEDFS_NOT_FOUND, with error untouched, after the last.  key and value may be NULL. */
 int cursor_next (struct cursor *self, struct slice *key, struct slice *value,
                  litedfs_error_t *error);
+
+/* The last row whose key has the prefix and is not above `key`, as of now, wherever the walk is; a slice
+ * into the store as those of cursor_next.  LITEDFS_NOT_FOUND with error untouched.  Within a walk
+ * opened with that prefix; the walk goes on after this row. */
+int cursor_floor (struct cursor *self, struct slice key, struct slice *found,
+                  struct slice *value, litedfs_error_t *error);
 
 void cursor_close (struct cursor *self);
 

@@ -302,15 +302,13 @@ cursor_step (struct cursor *self, MDB_val *key, MDB_val *stored)
     return rc;
 }
 
-int
-cursor_next (struct cursor *self, struct slice *key, struct slice *value,
-             litedfs_error_t *error)
+/* Give the row on which the handle is, if it is one of the walk's. */
+static int
+give_row (struct cursor *self, int rc, MDB_val k, MDB_val stored, struct slice *key,
+          struct slice *value, litedfs_error_t *error)
 {
-    MDB_val k;
-    MDB_val stored;
     struct slice bytes;
 
-    int rc = cursor_step (self, &k, &stored);
     if (rc == MDB_NOTFOUND)
         return LITEDFS_NOT_FOUND;
     if (rc)
@@ -333,6 +331,32 @@ cursor_next (struct cursor *self, struct slice *key, struct slice *value,
     if (value)
         *value = bytes;
     return 0;
+}
+
+int
+cursor_next (struct cursor *self, struct slice *key, struct slice *value,
+             litedfs_error_t *error)
+{
+    MDB_val k;
+    MDB_val stored;
+
+    int rc = cursor_step (self, &k, &stored);
+    return give_row (self, rc, k, stored, key, value, error);
+}
+
+int
+cursor_floor (struct cursor *self, struct slice key, struct slice *found, struct slice *value,
+              litedfs_error_t *error)
+{
+    MDB_val k = lmdb_value (key);
+    MDB_val stored;
+
+    int rc = mdb_cursor_get (self->handle, &k, &stored, MDB_SET_RANGE);
+    if (rc == MDB_NOTFOUND)
+        rc = mdb_cursor_get (self->handle, &k, &stored, MDB_LAST);
+    else if (rc == 0 && (k.mv_size != key.size || memcmp (k.mv_data, key.data, key.size) != 0))
+        rc = mdb_cursor_get (self->handle, &k, &stored, MDB_PREV);
+    return give_row (self, rc, k, stored, found, value, error);
 }
 
 void

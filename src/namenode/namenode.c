@@ -85,6 +85,8 @@ take_result (struct server *self, const struct writer_result *result, zmq_msg_t 
         server_orders_ready (self, result->node);
         return;
     }
+    for (size_t i = 0; i < OP_SUSPECTS_MAX && result->effects.suspects[i] != 0; i++)
+        server_suspect (self, result->effects.suspects[i], result->effects.reporter);
     if (result->number == MESSAGE_node_orders)
         return; // it was confirmed; the request itself is parked or answered
     if (result->number == MESSAGE_node_register &&

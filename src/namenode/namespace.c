@@ -13,6 +13,7 @@
 
 #include "namenode/chain.h"
 #include "namenode/lease.h"
+#include "namenode/mark.h"
 #include "namenode/totals.h"
 
 #include <string.h>
@@ -476,6 +477,8 @@ doom (struct txn *txn, const struct inode_row *row, litedfs_error_t *error)
         rc = inode_row_put (txn, &marked, error);
     } else {
         rc = inode_row_del (txn, row->number, error);
+        if (rc == 0)
+            rc = mark_drop (txn, row->number, error);
     }
     return rc == 0 ? doomed_row_put (txn, &doomed, error) : rc;
 }
@@ -521,7 +524,8 @@ namespace_set_replica (struct txn *txn, struct slice path, uint32_t replica,
     if (row.replica == replica)
         return 0;
     row.replica = replica;
-    return inode_row_put (txn, &row, error);
+    rc = inode_row_put (txn, &row, error);
+    return rc == 0 && row.size > 0 ? mark_blocks (txn, row.number, 0, REPAIR_END, error) : rc;
 }
 
 /* What is under the name now: *victim's number is 0, or that of a file to be replaced. */

@@ -76,8 +76,8 @@ int namespace_rename (struct txn *txn, enum kind kind, struct slice path, struct
 int namespace_delete (struct txn *txn, enum kind kind, struct slice path,
                       litedfs_error_t *error);
 
-/* Set how many replicas a file shall have; with id (not NULL) only if the path still names that file,
- * else LITEDFS_NOT_FOUND. */
+/* Set how many replicas a file shall have, and mark its blocks; with id (not NULL) only if the path still
+ * names that file, else LITEDFS_NOT_FOUND. */
 int namespace_set_replica (struct txn *txn, struct slice path, uint32_t replica,
                            const struct uuid *id, litedfs_error_t *error);
 

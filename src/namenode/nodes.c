@@ -22,6 +22,9 @@ struct member {
     int64_t interval_ms;
     int64_t timeout_ms;
     int64_t heard_mono_ms;
+    uint64_t reporter; // the upload that complained last; 0: none
+    int64_t reported_mono_ms;
+    int64_t suspect_until_ms; // of the monotonic clock, while node.suspect
 };
 
 struct nodes {
@@ -247,6 +250,7 @@ nodes_register (struct nodes *self, const struct node *node, uint64_t session,
     struct node old = member->node;
     member->node = *node;
     member->node.online = true;
+    member->node.suspect = old.suspect;
     member->node.table = old.table;
     member->node.heard_wall_ms = wall_ms;
     member->node.changed_wall_ms = old.online ? old.changed_wall_ms : wall_ms;
@@ -346,6 +350,43 @@ nodes_expire (struct nodes *self, int64_t mono_ms, int64_t wall_ms, int64_t *sil
         return member->node.number;
     }
     return 0;
+}
+
+/* Whoever places blocks must know, other nodes need not. */
+static void
+set_suspect (struct nodes *self, struct member *member, bool suspect)
+{
+    member->node.suspect = suspect;
+    self->table++;
+    touch (self);
+}
+
+bool
+nodes_suspected (struct nodes *self, uint32_t number, uint64_t reporter, int64_t mono_ms)
+{
+    struct member *member = find (self, number);
+
+    if (!member)
+        return false;
+    bool second = member->reporter != 0 && member->reporter != reporter &&
+                  mono_ms - member->reported_mono_ms <= NODES_SUSPECT_MS;
+    bool before = member->node.suspect;
+    member->reporter = reporter;
+    member->reported_mono_ms = mono_ms;
+    if (!second)
+        return false;
+    member->suspect_until_ms = mono_ms + NODES_SUSPECT_MS;
+    if (!before)
+        set_suspect (self, member, true);
+    return !before;
+}
+
+void
+nodes_pardon (struct nodes *self, int64_t mono_ms)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (self->members[i].node.suspect && mono_ms >= self->members[i].suspect_until_ms)
+            set_suspect (self, &self->members[i], false);
 }
 
 void

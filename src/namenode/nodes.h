@@ -20,6 +20,9 @@
 #include "base/net.h"
 #include "litedfs.h"
 
+/* Two uploads that could not write to a node within this time make it suspect for as long. */
+#define NODES_SUSPECT_MS 60000
+
 /* A registered session is not taken from a node that was heard within this many heartbeats. */
 #define NODES_TWIN_HEARTBEATS 3
 
@@ -37,6 +40,7 @@ struct node {
     char zone[NODES_HOST_SIZE];
     char version[NODES_VERSION_SIZE];
     bool online;
+    bool suspect;            // several uploads could not write to it lately
     int64_t changed_wall_ms; // when it came or went; 0: not since the name node started
     int64_t heard_wall_ms;   // 0: not since the name node started
     uint64_t storage_total;
@@ -123,6 +127,13 @@ uint32_t nodes_detached (struct nodes *self, uint64_t session);
  * gives 0; each call gives one number, and how long that node was silent in *silent_ms. */
 uint32_t nodes_expire (struct nodes *self, int64_t mono_ms, int64_t wall_ms,
                        int64_t *silent_ms);
+
+/* An upload, known by a number of its own, could not write to the node.  One upload says nothing, it may
+ * be its own fault; two within NODES_SUSPECT_MS do: true if the node is suspect because of this one. */
+bool nodes_suspected (struct nodes *self, uint32_t number, uint64_t reporter, int64_t mono_ms);
+
+/* End suspicions whose time is over. */
+void nodes_pardon (struct nodes *self, int64_t mono_ms);
 
 /* We did not listen for ms: nobody's silence in that time counts. */
 void nodes_forgive (struct nodes *self, int64_t ms);

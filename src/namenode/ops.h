@@ -36,12 +36,15 @@ struct op_sender {
 };
 
 #define OP_NOTE_SIZE 256
+#define OP_SUSPECTS_MAX 8
 
 /* What shall follow the commit. */
 struct op_effects {
-    uint32_t orders_for;     // this node has new orders; 0: none
-    uint32_t epoch;          // block ids are of this epoch now; 0: as before
-    char note[OP_NOTE_SIZE]; // a line for the log, WARNING; "": none
+    uint32_t orders_for;                // this node has new orders; 0: none
+    uint32_t epoch;                     // block ids are of this epoch now; 0: as before
+    uint64_t reporter;                  // this upload could not write to these nodes
+    uint32_t suspects[OP_SUSPECTS_MAX]; // 0: the end
+    char note[OP_NOTE_SIZE];            // a line for the log, WARNING; "": none
 };
 
 struct op {

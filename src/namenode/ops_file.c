@@ -2,8 +2,8 @@
 /*
  * Handlers of files: the steps of an upload, and info, update, delete, move, rename.
  *
- * Which node takes a block is placement's decision; here it is asked with the view of the nodes and
- * with what the store says is promised on each.  One node takes each block: chain of one.
+ * Which nodes take a block is placement's decision; here it is asked with the view of the nodes, with
+ * what the store says is promised on each, and with where the client is.
  */
 #include "base/crc.h"
 #include "base/err.h"
@@ -50,18 +50,19 @@ place (void *arg, struct txn *txn, const struct upload_ask *ask, uint32_t *nodes
         .seed = ask->seed,
         .index = ask->index,
         .size = ask->size,
+        .count = ask->replica < ROW_NODES_MAX ? ask->replica : ROW_NODES_MAX,
+        .client = op->sender->peer,
         .suspects = ask->suspects,
         .suspects_count = ask->suspects_count,
         .reserved = reserved_on,
         .arg = &reserved,
     };
-    int rc = placement_choose (op->nodes, &question, nodes, error);
+    int rc = placement_choose (op->nodes, &question, nodes, nodes_count, error);
 
     if (reserved.rc < 0) {
         *error = broken;
         return reserved.rc;
     }
-    *nodes_count = 1;
     return rc;
 }
 
@@ -160,6 +161,7 @@ op_file_allocate (struct op *op)
     struct file_allocate_reply *reply = op->reply;
     struct upload_placer placer = {place, op};
     struct upload_allocation blocks[UPLOAD_BLOCKS_MAX];
+    struct upload_suspicion suspicion;
     struct upload_finished *done;
     size_t count = 0;
     struct upload_allocate ask = {
@@ -176,9 +178,13 @@ op_file_allocate (struct op *op)
     int rc = take_finished (op, request->done, request->done_count, &done);
     ask.done = done;
     if (rc == 0)
-        rc = upload_allocate (op->txn, &ask, &placer, blocks, &count, op->error);
-    return rc < 0 ? rc
-                  : fill_allocations (op, blocks, count, &reply->blocks, &reply->blocks_count);
+        rc = upload_allocate (op->txn, &ask, &placer, blocks, &count, &suspicion, op->error);
+    if (rc < 0)
+        return rc;
+    op->effects->reporter = suspicion.reporter;
+    for (size_t i = 0; i < suspicion.count && i < OP_SUSPECTS_MAX; i++)
+        op->effects->suspects[i] = suspicion.nodes[i];
+    return fill_allocations (op, blocks, count, &reply->blocks, &reply->blocks_count);
 }
 
 int
@@ -377,9 +383,8 @@ op_file_update (struct op *op)
     struct file_update_reply *reply = op->reply;
 
     reply->replica = request->replica;
-    return namespace_set_replica (op->txn, request->path, (uint32_t) request->replica,
-                                  uuid_is_nil (&request->file) ? NULL : &request->file,
-                                  op->error);
+    return upload_set_replica (op->txn, request->path, (uint32_t) request->replica,
+                               uuid_is_nil (&request->file) ? NULL : &request->file, op->error);
 }
 
 int

@@ -277,8 +277,10 @@ op_node_orders (struct op *op)
                            op->error);
     reply->transaction = txn_number (op->txn);
     for (size_t i = 0; i < count && rc == 0; i++)
-        reply->orders[reply->orders_count++] = (struct wire_order){
-            .number = orders[i].number, .kind = orders[i].kind, .block = orders[i].block};
+        reply->orders[reply->orders_count++] = (struct wire_order){.number = orders[i].number,
+                                                                   .kind = orders[i].kind,
+                                                                   .block = orders[i].block,
+                                                                   .target = orders[i].target};
     return rc;
 }
 

@@ -161,10 +161,20 @@ int owner_row_del (struct txn *txn, uint64_t block, litedfs_error_t *error);
 
 enum held_state { HELD_CLAIMED, HELD_CONFIRMED };
 
+/* What became of a delete order for a block that somebody owns.  While one is out the node is no holder,
+ * whatever it reports, and gets no copy: the order may be carried out at any moment. */
+enum held_order {
+    HELD_KEPT,    // none is out
+    HELD_ORDERED, // one is out
+    HELD_RETAKEN, // one is out, and was carried out: the node has the block anew
+    HELD_DELETED, // it was confirmed; that the block is gone the node has not reported yet
+};
+
 struct held_row {
     uint32_t node;
     uint64_t block;
     enum held_state state;
+    enum held_order order;
     uint64_t seq;  // confirmed: the number of the change that said so; 0 while claimed
     uint64_t size; // bytes
     uint64_t time; // claimed: when
@@ -269,6 +279,7 @@ struct order_row {
     uint64_t number;
     enum order_kind kind;
     uint64_t block;
+    uint32_t target; // of a copy
 };
 
 int order_row_put (struct txn *txn, const struct order_row *row, litedfs_error_t *error);
@@ -295,6 +306,25 @@ struct doomed_row {
 int doomed_row_put (struct txn *txn, const struct doomed_row *row, litedfs_error_t *error);
 int doomed_row_del (struct txn *txn, uint64_t inode, litedfs_error_t *error);
 int doomed_row_decode (struct slice key, struct slice value, struct doomed_row *out,
+                       litedfs_error_t *error);
+
+/* ---- repair: inode, first index -> end --------------------------------------------------------------------- */
+
+/* Blocks of a visible file whose holders may not be those that are wanted: first to end - 1.  The rows
+ * of an inode may overlap; mark.h writes them. */
+struct repair_row {
+    uint64_t inode;
+    uint32_t first;
+    uint64_t end; // at most REPAIR_END: all that follow
+};
+
+#define REPAIR_END ((uint64_t) UINT32_MAX + 1)
+
+int repair_row_get (struct txn *txn, uint64_t inode, uint32_t first, struct repair_row *out,
+                    litedfs_error_t *error);
+int repair_row_put (struct txn *txn, const struct repair_row *row, litedfs_error_t *error);
+int repair_row_del (struct txn *txn, uint64_t inode, uint32_t first, litedfs_error_t *error);
+int repair_row_decode (struct slice key, struct slice value, struct repair_row *out,
                        litedfs_error_t *error);
 
 /* Append the start of a key: a number of 4 or 8 bytes. */

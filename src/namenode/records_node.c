@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rows of data nodes and of what they have and shall do: node, held, digest, order, garbage, and
- * doomed, where garbage comes from.
+ * The rows of data nodes and of what they have and shall do: node, held, digest, order, garbage; of
+ * doomed, where garbage comes from, and repair, where orders come from.
  */
 #include "namenode/records.h"
 
@@ -55,11 +55,12 @@ held_row_decode (struct slice key, struct slice value, struct held_row *out,
     bucket |= reader_u8 (&at);
     out->block = reader_be64 (&at);
     uint8_t state = reader_u8 (&reader);
-    out->state = state == 0 ? HELD_CLAIMED : HELD_CONFIRMED;
+    out->state = state & 1 ? HELD_CONFIRMED : HELD_CLAIMED;
+    out->order = (enum held_order) (state >> 1 & 3);
     out->seq = reader_u64 (&reader);
     out->size = reader_u64 (&reader);
     out->time = reader_u64 (&reader);
-    if (!reader_done (&at) || !reader_done (&reader) || state > 1 ||
+    if (!reader_done (&at) || !reader_done (&reader) || state > 7 ||
         bucket != held_bucket (out->block))
         return row_corrupt (TABLE_HELD, key, error);
     return 0;
@@ -87,7 +88,7 @@ held_row_put (struct txn *txn, const struct held_row *row, litedfs_error_t *erro
     held_key (room, row->node, row->block);
     buf_put (&key, room, sizeof room);
     row_begin (&value);
-    buf_put_u8 (&value, row->state == HELD_CLAIMED ? 0 : 1);
+    buf_put_u8 (&value, (uint8_t) ((row->state == HELD_CONFIRMED) | row->order << 1));
     buf_put_u64 (&value, row->seq);
     buf_put_u64 (&value, row->size);
     buf_put_u64 (&value, row->time);
@@ -291,6 +292,8 @@ order_row_put (struct txn *txn, const struct order_row *row, litedfs_error_t *er
     row_begin (&value);
     buf_put_u8 (&value, (uint8_t) row->kind);
     buf_put_u64 (&value, row->block);
+    if (row->kind == ORDER_COPY)
+        buf_put_u32 (&value, row->target);
     return row_put (txn, TABLE_ORDER, &key, &value, error);
 }
 
@@ -315,9 +318,10 @@ order_row_decode (struct slice key, struct slice value, struct order_row *out,
     out->node = reader_be32 (&at);
     out->number = reader_be64 (&at);
     uint8_t kind = reader_u8 (&reader);
-    out->kind = ORDER_DELETE;
+    out->kind = kind == ORDER_COPY ? ORDER_COPY : ORDER_DELETE;
     out->block = reader_u64 (&reader);
-    if (!reader_done (&at) || !reader_done (&reader) || kind != ORDER_DELETE)
+    out->target = kind == ORDER_COPY ? reader_u32 (&reader) : 0;
+    if (!reader_done (&at) || !reader_done (&reader) || kind > ORDER_COPY)
         return row_corrupt (TABLE_ORDER, key, error);
     return 0;
 }
@@ -400,4 +404,68 @@ doomed_row_decode (struct slice key, struct slice value, struct doomed_row *out,
     if (!reader_done (&at) || !reader_done (&reader) || kind > 1)
         return row_corrupt (TABLE_DOOMED, key, error);
     return 0;
+}
+
+/* ---- repair -------------------------------------------------------------------------------------- */
+
+static struct slice
+repair_key (uint8_t room[12], uint64_t inode, uint32_t first)
+{
+    key_be64 (room, inode);
+    key_be32 (room + 8, first);
+    return slice_of (room, 12);
+}
+
+int
+repair_row_decode (struct slice key, struct slice value, struct repair_row *out,
+                   litedfs_error_t *error)
+{
+    struct reader at = reader_of (key);
+    struct reader reader;
+
+    int rc = row_open (TABLE_REPAIR, key, value, &reader, error);
+    if (rc < 0)
+        return rc;
+    out->inode = reader_be64 (&at);
+    out->first = reader_be32 (&at);
+    out->end = reader_u64 (&reader);
+    if (!reader_done (&at) || !reader_done (&reader) || out->end <= out->first ||
+        out->end > REPAIR_END)
+        return row_corrupt (TABLE_REPAIR, key, error);
+    return 0;
+}
+
+int
+repair_row_get (struct txn *txn, uint64_t inode, uint32_t first, struct repair_row *out,
+                litedfs_error_t *error)
+{
+    uint8_t room[12];
+    struct slice key = repair_key (room, inode, first);
+    struct slice value;
+
+    int rc = txn_get (txn, TABLE_REPAIR, key, &value, error);
+    return rc < 0 ? rc : repair_row_decode (key, value, out, error);
+}
+
+int
+repair_row_put (struct txn *txn, const struct repair_row *row, litedfs_error_t *error)
+{
+    uint8_t room[12];
+    struct buf key = {0};
+    struct buf value = {0};
+
+    assert (row->end > row->first && row->end <= REPAIR_END);
+    repair_key (room, row->inode, row->first);
+    buf_put (&key, room, sizeof room);
+    row_begin (&value);
+    buf_put_u64 (&value, row->end);
+    return row_put (txn, TABLE_REPAIR, &key, &value, error);
+}
+
+int
+repair_row_del (struct txn *txn, uint64_t inode, uint32_t first, litedfs_error_t *error)
+{
+    uint8_t room[12];
+
+    return txn_del (txn, TABLE_REPAIR, repair_key (room, inode, first), error);
 }

@@ -102,6 +102,9 @@ void server_forget_session (struct server *self, uint64_t session);
  * last waiting_ms may not have been heard yet. */
 void server_judge (struct server *self, int64_t now_ms, int64_t waiting_ms);
 
+/* An upload could not write to a node; the registry says what follows from it. */
+void server_suspect (struct server *self, uint32_t node, uint64_t reporter);
+
 /* The node has new orders; they are handed out by server_hand_out. */
 void server_orders_ready (struct server *self, uint32_t node);
 

@@ -323,7 +323,17 @@ server_judge (struct server *self, int64_t now_ms, int64_t waiting_ms)
                   (int) (silent_ms % 1000));
         log_offline (self, number, why);
     }
+    nodes_pardon (self->nodes, now_ms);
     nodes_settle (self->nodes, now_ms < self->settled_ms);
+}
+
+void
+server_suspect (struct server *self, uint32_t node, uint64_t reporter)
+{
+    if (nodes_suspected (self->nodes, node, reporter, clock_mono (self->clock)))
+        log_warning (self->log,
+                     "node %u gets no new blocks for %d s: several uploads could not write to it",
+                     node, NODES_SUSPECT_MS / 1000);
 }
 
 /* ---- node.orders ----------------------------------------------------------------------------------------- */

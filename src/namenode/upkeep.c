@@ -9,11 +9,23 @@
 #include "base/err.h"
 #include "namenode/garbage.h"
 #include "namenode/lease.h"
+#include "namenode/repair_block.h"
 #include "namenode/retry.h"
 
 /* Rows a step, and how often it looks, milliseconds. */
 enum { LEASES_MAX = 64, FREE_ROWS = 512, DUE_ROWS = 1024, SWEEP_CLIENTS = 128 };
 enum { LOOK_MS = 200, SWEEP_MS = 60000, PAUSE_MS = 5000 };
+
+static struct repair_frame
+repair_frame_of (const struct batch_context *context)
+{
+    return (struct repair_frame){
+        .nodes = context->nodes,
+        .clock = context->clock,
+        .log = context->log,
+        .delete_delay_ms = context->settings->delete_delay_ms,
+    };
+}
 
 static bool
 any_node_full (const struct nodes_view *nodes)
@@ -32,9 +44,10 @@ look_for_garbage (struct batch_context *context)
     litedfs_error_t error;
     uint64_t due = UINT64_MAX;
 
-    if (txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
+    if (context->nodes->settling ||
+        txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
         return false;
-    int rc = garbage_next_due (txn, &due, &error);
+    int rc = garbage_next_due (txn, context->nodes, &due, &error);
     txn_abort (&txn);
     if (rc < 0) {
         log_error (context->log, "garbage: %s", error.text);
@@ -42,6 +55,16 @@ look_for_garbage (struct batch_context *context)
     }
     return due <= (uint64_t) clock_wall (context->clock) ||
            (due != UINT64_MAX && any_node_full (context->nodes));
+}
+
+/* Look whether there is something to repair. */
+static void
+look_for_repair (struct upkeep *self, struct batch_context *context)
+{
+    const struct repair_frame frame = repair_frame_of (context);
+
+    self->repairing =
+        self->repair && repair_wanted (self->repair, storedir_store (context->dir), &frame);
 }
 
 bool
@@ -63,8 +86,19 @@ upkeep_wanted (struct upkeep *self, struct batch_context *context)
         self->look_ms = now + LOOK_MS;
         self->garbage = look_for_garbage (context);
     }
-    return self->doomed || self->garbage || self->sweeping ||
+    look_for_repair (self, context);
+    return self->doomed || self->garbage || self->sweeping || self->repairing ||
            lease_clock_next (context->leases) <= now;
+}
+
+int64_t
+upkeep_idle_ms (const struct upkeep *self, const struct batch_context *context)
+{
+    int64_t now = clock_mono (context->clock), next = now + LOOK_MS;
+
+    if (self->repair && now >= self->pause_ms && repair_next_ms (self->repair) < next)
+        next = repair_next_ms (self->repair);
+    return next > now ? next - now : 0;
 }
 
 static int
@@ -88,22 +122,44 @@ static int
 order_deletes (struct upkeep *self, struct batch_context *context, struct txn *txn,
                litedfs_error_t *error)
 {
-    size_t ordered = 0, more = 0, touched = 0;
-    int rc = garbage_due (txn, 0, (uint64_t) txn_frame (txn)->wall_ms, DUE_ROWS, &ordered,
-                          self->touched, UPKEEP_TOUCHED_MAX, &self->touched_count, error);
+    const struct nodes_view *view = context->nodes;
+    size_t done = 0, more = 0, touched = 0;
 
-    for (size_t i = 0; i < context->nodes->count && rc == 0; i++) {
-        const struct node *node = &context->nodes->nodes[i];
+    if (view->settling)
+        return 0;
+    int rc = garbage_due (txn, view, 0, (uint64_t) txn_frame (txn)->wall_ms, DUE_ROWS, &done,
+                          self->touched, UPKEEP_TOUCHED_MAX, &self->touched_count, error);
+    for (size_t i = 0; i < view->count && rc == 0; i++) {
+        const struct node *node = &view->nodes[i];
         if (!node->online || !node->storage_full || self->touched_count == UPKEEP_TOUCHED_MAX)
             continue;
-        rc = garbage_due (txn, node->number, UINT64_MAX, DUE_ROWS, &more,
+        rc = garbage_due (txn, view, node->number, UINT64_MAX, DUE_ROWS, &more,
                           self->touched + self->touched_count,
                           UPKEEP_TOUCHED_MAX - self->touched_count, &touched, error);
         self->touched_count += touched;
-        ordered += more;
+        done += more;
     }
-    self->garbage = ordered >= DUE_ROWS;
+    self->garbage = done >= DUE_ROWS;
     return rc;
+}
+
+/* Do some repair, and name the nodes that have orders by it. */
+static int
+repair (struct upkeep *self, struct batch_context *context, struct txn *txn,
+        litedfs_error_t *error)
+{
+    const struct repair_frame frame = repair_frame_of (context);
+    size_t count;
+
+    if (!self->repairing || self->touched_count + REPAIR_TOUCHED_MAX > UPKEEP_TOUCHED_MAX)
+        return 0;
+    int rc = repair_step (self->repair, &frame, txn, error);
+    if (rc < 0)
+        return rc;
+    const uint32_t *nodes = repair_touched (self->repair, &count);
+    for (size_t i = 0; i < count; i++)
+        self->touched[self->touched_count++] = nodes[i];
+    return 0;
 }
 
 struct step {
@@ -127,6 +183,8 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
     }
     if (rc == 0)
         rc = order_deletes (self, this->context, txn, error);
+    if (rc == 0)
+        rc = repair (self, this->context, txn, error);
     if (rc == 0 && self->sweeping) {
         rc = garbage_pull_in (txn, this->context->settings->delete_delay_ms, DUE_ROWS, &moved,
                               error);
@@ -144,6 +202,8 @@ upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t
     bool doomed = self->doomed, sweeping = self->sweeping;
     int rc = batch_work (context, step, &work, error);
 
+    if (self->repair)
+        repair_settle (self->repair, rc == 0);
     if (rc < 0) {
         self->pause_ms = clock_mono (context->clock) + PAUSE_MS;
         self->doomed = doomed;
@@ -158,4 +218,5 @@ void
 upkeep_free (struct upkeep *self)
 {
     buf_free (&self->sweep_cursor);
+    repair_destroy (&self->repair);
 }

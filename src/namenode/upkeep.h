@@ -4,18 +4,22 @@
 
 /*
  * What the writer does unasked, a little at a time: leases that have ended, trees that were deleted,
- * garbage that is due, replies that nobody will ask for again.
+ * garbage that is due, blocks whose holders are not those that are wanted, replies that nobody will ask
+ * for again.
  */
 
 #include "namenode/batch.h"
+#include "namenode/repair.h"
 
 /* The most nodes that one step names as having new orders. */
 enum { UPKEEP_TOUCHED_MAX = 256 };
 
-/* Zero-initialised but for doomed, which is true at the start. */
+/* Zero-initialised but for doomed, which is true at the start, and repair, which upkeep_free destroys. */
 struct upkeep {
+    struct repair *repair;   // NULL: nothing is repaired
     bool doomed;             // something may be doomed
     bool garbage;            // something may be due
+    bool repairing;          // repair has something to do
     bool sweeping;           // replies are being swept
     int64_t pause_ms;        // monotonic: no step before it, because one failed
     int64_t look_ms;         // monotonic: when to look for garbage next
@@ -27,6 +31,9 @@ struct upkeep {
 
 /* Whether a step would have something to do now.  Reads a snapshot now and then. */
 bool upkeep_wanted (struct upkeep *self, struct batch_context *context);
+
+/* For how long upkeep_wanted need not be asked again if it said no and nothing happens, milliseconds. */
+int64_t upkeep_idle_ms (const struct upkeep *self, const struct batch_context *context);
 
 /* Do some of it in a transaction of its own.  Errors as batch_work; after one it pauses. */
 int upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t *error);

@@ -88,13 +88,21 @@ struct upload_allocate {
     uint64_t delay_ms; // after which blocks that are given up become delete orders
 };
 
+/* Suspects of this lease that are new, and the number of the upload. */
+struct upload_suspicion {
+    uint64_t reporter;
+    uint32_t nodes[ROW_NODES_MAX];
+    size_t count;
+};
+
 /* Record finished blocks, then give those to write next; out has room for UPLOAD_BLOCKS_MAX.  An index
  * that has a block keeps it, unless one of its nodes is a suspect of this lease: then the old block is
- * freed.  LITEDFS_LEASE_LOST; LITEDFS_INVALID (a finished block that is not as allocated, an index beyond
+ * freed.  *suspicion is for the registry of nodes.  LITEDFS_LEASE_LOST; LITEDFS_INVALID (a finished block that is not as allocated, an index beyond
  * the size); LITEDFS_NO_NODE. */
 int upload_allocate (struct txn *txn, const struct upload_allocate *ask,
                      const struct upload_placer *placer, struct upload_allocation *out,
-                     size_t *out_count, litedfs_error_t *error);
+                     size_t *out_count, struct upload_suspicion *suspicion,
+                     litedfs_error_t *error);
 
 struct upload_commit {
     struct uuid file;
@@ -109,9 +117,15 @@ struct upload_commit {
 /* Make it visible; *crc is of the whole content.  The same commit again, of a file that is visible and
  * has this size, gives the same.  LITEDFS_LEASE_LOST; LITEDFS_INVALID: a block is missing or unfinished,
  * or sizes do not add up; LITEDFS_NOT_FOUND: its directory was deleted; LITEDFS_EXISTS,
- * LITEDFS_IS_DIRECTORY: the name was taken.  Reads a row a block. */
+ * LITEDFS_IS_DIRECTORY: the name was taken.  Reads a row a block; marks those that have not as many
+ * holders as are wanted. */
 int upload_commit (struct txn *txn, const struct upload_commit *ask, uint32_t *crc,
                    litedfs_error_t *error);
+
+/* Set how many replicas a file shall have: of a visible one as namespace_set_replica, of one that is only
+ * being written so that its next blocks and its commit go by it. */
+int upload_set_replica (struct txn *txn, struct slice path, uint32_t replica,
+                        const struct uuid *id, litedfs_error_t *error);
 
 /* Give it up; fine if it was given up, ended or committed before.  LITEDFS_LEASE_LOST if the token is
  * for another file. */

@@ -21,9 +21,6 @@
 /* Messages in each of the two queues. */
 enum { QUEUE_MAX = 2 * WRITER_REQUESTS_MAX };
 
-/* How long the writer sleeps at most, milliseconds: leases and garbage are looked at then. */
-enum { TICK_MS = 200 };
-
 enum job_kind { JOB_REQUEST, JOB_NODES };
 
 /* The first frame of a job. */
@@ -223,7 +220,8 @@ loop (struct body *self)
             {actor_pipe_socket (self->pipe), 0, ZMQ_POLLIN, 0},
             {self->jobs, 0, ZMQ_POLLIN, 0},
         };
-        zmq_poll (items, 2, upkeep_wanted (self->upkeep, &self->context) ? 0 : TICK_MS);
+        bool wanted = upkeep_wanted (self->upkeep, &self->context);
+        zmq_poll (items, 2, wanted ? 0 : (long) upkeep_idle_ms (self->upkeep, &self->context));
         while (actor_recv_command (self->pipe))
             ;
         collect (self);
@@ -257,6 +255,9 @@ set_up (struct body *self, const struct writer *parent, litedfs_error_t *error)
     if (!self->batch || !self->upkeep)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
     self->upkeep->doomed = true;
+    if (!(self->upkeep->repair = repair_new ()))
+        return err_set (error, LITEDFS_MEMORY, "out of memory");
+    self->context.agenda = repair_agenda (self->upkeep->repair);
     if (!(self->jobs = socket_new (SOCKET_INPROC_PULL, NULL, error)) ||
         !(self->results = socket_new (SOCKET_INPROC_PUSH, &longer, error)))
         return error->number;

@@ -146,9 +146,9 @@ START_TEST (seven_blocks_go_round_over_three_nodes)
     struct file_allocate_reply more;
     unsigned got[4] = {0};
 
-    ck_assert_int_eq (CALL (&peer, file_create, &created, .path = slice_str ("/f"),
-                            .size = 7 * 65536 - 1, .replica = 2),
-                      0);
+    ck_assert_int_eq (
+        CALL (&peer, file_create, &created, .path = slice_str ("/f"), .size = 7 * 65536 - 1),
+        0);
     size_t given = created.blocks_count;
     for (size_t i = 0; i < given; i++) {
         ck_assert_uint_eq (created.blocks[i].nodes_count, 1);

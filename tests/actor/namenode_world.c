@@ -213,6 +213,24 @@ fill_file_delete (struct file_delete_request given)
 }
 
 const void *
+fill_file_info (struct file_info_request given)
+{
+    static struct file_info_request request;
+
+    request = given;
+    return &request;
+}
+
+const void *
+fill_file_update (struct file_update_request given)
+{
+    static struct file_update_request request;
+
+    request = given;
+    return &request;
+}
+
+const void *
 fill_cluster_info (struct cluster_info_request given)
 {
     static struct cluster_info_request request;
@@ -321,21 +339,24 @@ report (struct data_node *self, enum change_kind kind, uint64_t block, uint64_t 
 }
 
 uint64_t
-upload (struct peer *client, struct data_node *node, const char *path)
+upload_to (struct peer *client, struct data_node *const *nodes, size_t count, const char *path,
+           uint64_t replica)
 {
     struct file_create_reply created;
     struct file_commit_reply committed;
-    uint64_t number = node->number;
+    uint64_t numbers[8];
 
-    ck_assert_msg (
-        CALL (client, file_create, &created, .path = slice_str (path), .size = 100) == 0, "%s",
-        error.text);
+    ck_assert_msg (CALL (client, file_create, &created, .path = slice_str (path), .size = 100,
+                         .replica = replica) == 0,
+                   "%s", error.text);
     ck_assert_uint_eq (created.blocks_count, 1);
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = nodes[i]->number;
     struct wire_finished done = {.block = created.blocks[0].block,
                                  .size = 100,
                                  .crc32 = CONTENT_CRC,
-                                 .nodes = &number,
-                                 .nodes_count = 1};
+                                 .nodes = numbers,
+                                 .nodes_count = count};
     uint8_t lease[WIRE_LEASE_SIZE];
     memcpy (lease, created.lease.data, sizeof lease);
     struct file_commit_request commit = {.file = created.file,
@@ -346,6 +367,56 @@ upload (struct peer *client, struct data_node *node, const char *path)
                                          .done_count = 1};
     ask (client, MESSAGE_file_commit, &commit);
     ck_assert_msg (get (client, MESSAGE_file_commit, &committed) == 0, "%s", error.text);
-    report (node, CHANGE_ADDED, done.block, 100);
+    for (size_t i = 0; i < count; i++)
+        report (nodes[i], CHANGE_ADDED, done.block, 100);
     return done.block;
+}
+
+uint64_t
+upload (struct peer *client, struct data_node *node, const char *path)
+{
+    return upload_to (client, &node, 1, path, 1);
+}
+
+size_t
+wait_for_orders (struct data_node *self, struct peer *client, uint64_t after,
+                 struct node_orders_reply *reply)
+{
+    struct node_orders_request request = {.node = self->number, .after = after};
+    int64_t end = clock_mono (clock_system ()) + PATIENCE_MS;
+    int rc = 1;
+
+    ask (&self->peer, MESSAGE_node_orders, &request);
+    while (rc == 1) {
+        ck_assert_msg (clock_mono (clock_system ()) < end, "no orders");
+        rc = get_within (&self->peer, MESSAGE_node_orders, reply, 20);
+        if (rc == 0 && reply->orders_count == 0) {
+            ask (&self->peer, MESSAGE_node_orders, &request);
+            rc = 1;
+        }
+        pass_time (client, 1000);
+    }
+    ck_assert_msg (rc == 0, "%s", error.text);
+    return reply->orders_count;
+}
+
+uint64_t
+current_replica (struct peer *client, const char *path)
+{
+    struct file_info_reply reply;
+
+    ck_assert_msg (CALL (client, file_info, &reply, .path = slice_str (path)) == 0, "%s",
+                   error.text);
+    return reply.current_replica;
+}
+
+void
+wait_for_replicas (struct peer *client, const char *path, uint64_t count)
+{
+    for (int64_t end = clock_mono (clock_system ()) + PATIENCE_MS;
+         current_replica (client, path) != count;) {
+        ck_assert_msg (clock_mono (clock_system ()) < end, "it has not %d replicas",
+                       (int) count);
+        pass_time (client, 100);
+    }
 }

@@ -71,6 +71,8 @@ const void *fill_directory_create (struct directory_create_request given);
 const void *fill_directory_list (struct directory_list_request given);
 const void *fill_file_create (struct file_create_request given);
 const void *fill_file_delete (struct file_delete_request given);
+const void *fill_file_info (struct file_info_request given);
+const void *fill_file_update (struct file_update_request given);
 const void *fill_node_orders (struct node_orders_request given);
 const void *fill_cluster_info (struct cluster_info_request given);
 
@@ -105,5 +107,17 @@ void report (struct data_node *self, enum change_kind kind, uint64_t block, uint
 
 /* Upload a file of one block, 100 bytes, and report it; the block's id. */
 uint64_t upload (struct peer *client, struct data_node *node, const char *path);
+
+/* The same with so many replicas wanted, all of these nodes having it. */
+uint64_t upload_to (struct peer *client, struct data_node *const *nodes, size_t count,
+                    const char *path, uint64_t replica);
+
+/* Wait for the node's next orders after a number, while time passes; how many there were. */
+size_t wait_for_orders (struct data_node *self, struct peer *client, uint64_t after,
+                        struct node_orders_reply *reply);
+
+/* How many replicas a file has now; wait until it has so many, while time passes. */
+uint64_t current_replica (struct peer *client, const char *path);
+void wait_for_replicas (struct peer *client, const char *path, uint64_t count);
 
 #endif

@@ -86,6 +86,7 @@ begin_upload (struct client *client, const char *path, uint64_t size, const char
 }
 
 static uint64_t node_numbers[8];
+static struct upload_suspicion suspicion; // of the last allocate
 
 /* The block of an index, written to its nodes. */
 static inline struct upload_finished
@@ -120,7 +121,7 @@ allocate (struct txn *txn, struct client *client, uint32_t index, size_t count,
                                   .delay_ms = 60000};
 
     memcpy (ask.token, client->ask.token, sizeof ask.token);
-    int rc = upload_allocate (txn, &ask, &placer, out, &out_count, E);
+    int rc = upload_allocate (txn, &ask, &placer, out, &out_count, &suspicion, E);
     for (size_t i = 0; rc == 0 && i < out_count; i++)
         client->blocks[out[i].index] = out[i];
     return rc;

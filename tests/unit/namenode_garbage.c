@@ -8,6 +8,9 @@
 
 #include "namenode_store.h"
 
+/* Without a view of the nodes nobody is offline. */
+static const struct nodes_view *const nobody = &(const struct nodes_view){.count = 0};
+
 /* Free everything, `max` rows a batch; how many batches. */
 static unsigned
 free_all (size_t max)
@@ -187,24 +190,24 @@ START_TEST (garbage_becomes_numbered_orders_when_it_is_due)
     add_garbage (txn, 3, 100, 31);
     add_garbage (txn, 3, 50, 32);
     add_garbage (txn, 9, 10, 91); // a node that is not there any more
-    ck_ok (garbage_next_due (txn, &next, E));
+    ck_ok (garbage_next_due (txn, nobody, &next, E));
     ck_assert_uint_eq (next, 10);
-    ck_ok (garbage_due (txn, 0, 100, 100, &ordered, touched, 4, &touched_count, E));
+    ck_ok (garbage_due (txn, nobody, 0, 100, 100, &ordered, touched, 4, &touched_count, E));
     ck_assert_uint_eq (ordered, 4);
-    ck_assert_uint_eq (touched_count, 3);
+    ck_assert_uint_eq (touched_count, 2);
     ck_assert_uint_eq (touched[0], 1);
     ck_assert_uint_eq (touched[1], 3);
     ck_assert_str_eq (orders (txn, 1, 0), "1:11 ");
     ck_assert_str_eq (orders (txn, 3, 0), "1:32 2:31 ");
     ck_assert_str_eq (orders (txn, 2, 0), "");
-    ck_ok (garbage_next_due (txn, &next, E));
+    ck_ok (garbage_next_due (txn, nobody, &next, E));
     ck_assert_uint_eq (next, 200);
-    ck_ok (garbage_due (txn, 1, UINT64_MAX, 100, &ordered, NULL, 0, NULL, E));
+    ck_ok (garbage_due (txn, nobody, 1, UINT64_MAX, 100, &ordered, NULL, 0, NULL, E));
     ck_assert_uint_eq (ordered, 1);
     ck_assert_str_eq (orders (txn, 1, 1), "2:12 ");
-    ck_ok (garbage_next_due (txn, &next, E));
+    ck_ok (garbage_next_due (txn, nobody, &next, E));
     ck_assert_uint_eq (next, UINT64_MAX);
-    ck_ok (garbage_due (txn, 0, UINT64_MAX, 100, &ordered, NULL, 0, NULL, E));
+    ck_ok (garbage_due (txn, nobody, 0, UINT64_MAX, 100, &ordered, NULL, 0, NULL, E));
     ck_assert_uint_eq (ordered, 0);
     txn_abort (&txn);
 }
@@ -229,11 +232,11 @@ START_TEST (garbage_of_a_clock_that_was_ahead_does_not_wait_for_it)
     ck_assert_uint_eq (moved, 1);
     ck_ok (garbage_pull_in (txn, 1000, 2, &moved, E));
     ck_assert_uint_eq (moved, 0);
-    ck_ok (garbage_next_due (txn, &next, E));
+    ck_ok (garbage_next_due (txn, nobody, &next, E));
     ck_assert_uint_eq (next, now - 1);
-    ck_ok (garbage_due (txn, 0, now + 999, 100, &moved, NULL, 0, NULL, E));
+    ck_ok (garbage_due (txn, nobody, 0, now + 999, 100, &moved, NULL, 0, NULL, E));
     ck_assert_uint_eq (moved, 1);
-    ck_ok (garbage_due (txn, 0, now + 1000, 100, &moved, NULL, 0, NULL, E));
+    ck_ok (garbage_due (txn, nobody, 0, now + 1000, 100, &moved, NULL, 0, NULL, E));
     ck_assert_uint_eq (moved, 4);
     ck_assert_str_eq (orders (txn, 1, 0), "1:11 2:12 ");
     ck_assert_str_eq (orders (txn, 2, 0), "1:21 2:22 ");
@@ -252,7 +255,7 @@ START_TEST (only_so_many_are_ordered_a_call)
     for (uint64_t block = 0; block < 10; block++)
         add_garbage (txn, 1 + (uint32_t) block % 2, 1, block + 1);
     for (size_t left = 10; left > 0; left -= ordered) {
-        ck_ok (garbage_due (txn, 0, 1, 3, &ordered, NULL, 0, NULL, E));
+        ck_ok (garbage_due (txn, nobody, 0, 1, 3, &ordered, NULL, 0, NULL, E));
         ck_assert_uint_ge (ordered, 1);
         ck_assert_uint_le (ordered, 3);
     }
@@ -272,8 +275,8 @@ START_TEST (confirmed_orders_go_and_the_numbers_go_on)
     add_node (txn, 1);
     add_node (txn, 2);
     for (uint64_t block = 1; block <= 5; block++)
-        ck_ok (orders_delete (txn, 1, block, E));
-    ck_ok (orders_delete (txn, 2, 1, E));
+        ck_ok (orders_add (txn, 1, ORDER_DELETE, block, 0, NULL, E));
+    ck_ok (orders_add (txn, 2, ORDER_DELETE, 1, 0, NULL, E));
     ck_ok (held_claim (txn, 1, 2, 10, E));
     ck_ok (held_claim (txn, 1, 4, 10, E));
     ck_ok (orders_confirm (txn, 1, 3, 2, &confirmed, E));
@@ -288,9 +291,9 @@ START_TEST (confirmed_orders_go_and_the_numbers_go_on)
     ck_fails (LITEDFS_NOT_FOUND, held_row_get (txn, 1, 2, &held, E));
     ck_ok (held_row_get (txn, 1, 4, &held, E));
     ck_ok (orders_confirm (txn, 1, UINT64_MAX, 100, &confirmed, E));
-    ck_ok (orders_delete (txn, 1, 6, E));
+    ck_ok (orders_add (txn, 1, ORDER_DELETE, 6, 0, NULL, E));
     ck_assert_str_eq (orders (txn, 1, 0), "6:6 ");
-    ck_fails (LITEDFS_NOT_FOUND, orders_delete (txn, 3, 6, E));
+    ck_fails (LITEDFS_NOT_FOUND, orders_add (txn, 3, ORDER_DELETE, 6, 0, NULL, E));
     txn_abort (&txn);
 }
 END_TEST
@@ -306,7 +309,7 @@ START_TEST (a_confirmed_holding_stays_until_the_node_reports_it_removed)
 
     add_node (txn, 1);
     ck_ok (held_apply (txn, 1, &added, 1, &report, E));
-    ck_ok (orders_delete (txn, 1, 1, E));
+    ck_ok (orders_add (txn, 1, ORDER_DELETE, 1, 0, NULL, E));
     ck_ok (orders_confirm (txn, 1, 100, 100, &confirmed, E));
     ck_ok (held_row_get (txn, 1, 1, &held, E));
     ck_ok (held_apply (txn, 1, &removed, 1, &report, E));

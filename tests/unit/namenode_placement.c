@@ -15,6 +15,7 @@
 
 static struct nodes_view *view;
 static litedfs_error_t error;
+static size_t chosen;
 
 /* Nodes 1 to count, online, 10 GiB free. */
 static void
@@ -43,10 +44,12 @@ teardown (void)
 static uint32_t
 choose (uint64_t seed, uint64_t index)
 {
-    struct placement_question question = {.seed = seed, .index = index, .size = 16 * MIB};
+    struct placement_question question = {
+        .seed = seed, .index = index, .size = 16 * MIB, .count = 1};
     uint32_t node = 0;
 
-    ck_assert_int_eq (placement_choose (view, &question, &node, &error), 0);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error), 0);
+    ck_assert_uint_eq (chosen, 1);
     return node;
 }
 
@@ -137,7 +140,8 @@ reserve_all_of_2 (void *arg, uint32_t node)
 START_TEST (offline_full_suspected_and_promised_nodes_get_none)
 {
     uint32_t suspects[] = {3}, node;
-    struct placement_question question = {.size = 16 * MIB,
+    struct placement_question question = {.count = 1,
+                                          .size = 16 * MIB,
                                           .suspects = suspects,
                                           .suspects_count = 1,
                                           .reserved = reserve_all_of_2};
@@ -147,7 +151,7 @@ START_TEST (offline_full_suspected_and_promised_nodes_get_none)
     view->nodes[3].storage_full = true;
     view->nodes[4].storage_free = 16 * MIB - 1;
     for (question.index = 0; question.index < 100; question.index++) {
-        ck_assert_int_eq (placement_choose (view, &question, &node, &error), 0);
+        ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error), 0);
         ck_assert_uint_eq (node, 6);
     }
 }
@@ -156,7 +160,8 @@ END_TEST
 START_TEST (a_refusal_names_every_node_with_its_reason)
 {
     uint32_t suspects[] = {3}, node = 77;
-    struct placement_question question = {.size = 16 * MIB,
+    struct placement_question question = {.count = 1,
+                                          .size = 16 * MIB,
                                           .suspects = suspects,
                                           .suspects_count = 1,
                                           .reserved = reserve_all_of_2};
@@ -165,7 +170,8 @@ START_TEST (a_refusal_names_every_node_with_its_reason)
     view->nodes[0].online = false;
     view->nodes[0].changed_wall_ms = 1700000000000;
     view->nodes[3].online = false;
-    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_NO_NODE);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error),
+                      LITEDFS_NO_NODE);
     ck_assert_uint_eq (node, 77);
     ck_assert_int_eq (strncmp (error.text,
                                "no data node can take this block: node 1 (10.0.0.1): "
@@ -182,14 +188,15 @@ END_TEST
 
 START_TEST (a_refusal_with_many_nodes_says_how_many_more)
 {
-    struct placement_question question = {.size = 16 * MIB};
+    struct placement_question question = {.count = 1, .size = 16 * MIB};
     uint32_t node;
     unsigned more = 0, named = 0;
 
     make_view (200);
     for (size_t i = 0; i < view->count; i++)
         view->nodes[i].online = false;
-    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_NO_NODE);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error),
+                      LITEDFS_NO_NODE);
     const char *tail = strstr (error.text, "; and ");
     ck_assert_ptr_nonnull (tail);
     ck_assert_int_eq (sscanf (tail, "; and %u more", &more), 1);
@@ -201,28 +208,30 @@ END_TEST
 
 START_TEST (without_any_node_it_says_what_to_start)
 {
-    struct placement_question question = {.size = 16 * MIB};
+    struct placement_question question = {.count = 1, .size = 16 * MIB};
     uint32_t node;
 
     make_view (0);
-    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_NO_NODE);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error),
+                      LITEDFS_NO_NODE);
     ck_assert_ptr_nonnull (strstr (error.text, "litedata"));
-    ck_assert_int_eq (placement_choose (view, &question, &node, NULL), LITEDFS_NO_NODE);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, NULL),
+                      LITEDFS_NO_NODE);
 }
 END_TEST
 
 START_TEST (while_nodes_may_come_back_the_answer_is_to_ask_again)
 {
-    struct placement_question question = {.size = 16 * MIB};
+    struct placement_question question = {.count = 1, .size = 16 * MIB};
     uint32_t node;
 
     make_view (1);
     view->nodes[0].online = false;
     view->settling = true;
-    ck_assert_int_eq (placement_choose (view, &question, &node, &error), LITEDFS_BUSY);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error), LITEDFS_BUSY);
     ck_assert_ptr_nonnull (strstr (error.text, "node 1"));
     view->nodes[0].online = true;
-    ck_assert_int_eq (placement_choose (view, &question, &node, &error), 0);
+    ck_assert_int_eq (placement_choose (view, &question, &node, &chosen, &error), 0);
 }
 END_TEST
 

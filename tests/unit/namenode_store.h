@@ -111,7 +111,8 @@ store_setup (void)
 {
     strcpy (fixture.directory, "/tmp/litedfs-unit-XXXXXX");
     ck_assert_ptr_nonnull (mkdtemp (fixture.directory));
-    fixture.frame = (struct txn_frame){1000, 1700000000000, lease_clock_new ()};
+    fixture.frame = (struct txn_frame){
+        .now_ms = 1000, .wall_ms = 1700000000000, .leases = lease_clock_new ()};
     ck_assert_ptr_nonnull (fixture.frame.leases);
     open_store (1 << 28);
     struct txn *txn = begin ();

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies under way: an array with the block ids apart, because they are looked through for each report;
+ * a thousand are 8 KiB.  What each node has to do is counted beside it.
+ */
+#include "namenode/copies.h"
+
+#include <stdlib.h>
+
+enum state { SETTLED, OPENED, CLOSED, UNDONE }; // UNDONE: opened and closed in one transaction
+
+/* What one node has to do, counted per direction. */
+struct load {
+    uint32_t node;
+    unsigned count;
+    uint64_t bytes;
+};
+
+struct loads {
+    size_t count;
+    struct load loads[COPIES_MAX];
+};
+
+struct copies {
+    size_t count;
+    uint64_t blocks[COPIES_MAX]; // 0: closed; no block has this id
+    struct copy copies[COPIES_MAX];
+    enum state states[COPIES_MAX];
+    struct loads from;
+    struct loads to;
+};
+
+struct copies *
+copies_new (void)
+{
+    return calloc (1, sizeof (struct copies));
+}
+
+void
+copies_destroy (struct copies **self)
+{
+    free (*self);
+    *self = NULL;
+}
+
+static const struct load *
+find_load (const struct loads *loads, uint32_t node)
+{
+    for (size_t i = 0; i < loads->count; i++)
+        if (loads->loads[i].node == node)
+            return &loads->loads[i];
+    return NULL;
+}
+
+/* There is room: a node with a load has a copy, and there are as many copies as loads at most. */
+static void
+add_load (struct loads *loads, uint32_t node, uint64_t bytes)
+{
+    struct load *load = (struct load *) (uintptr_t) find_load (loads, node);
+
+    if (!load) {
+        load = &loads->loads[loads->count++];
+        *load = (struct load){.node = node};
+    }
+    load->count++;
+    load->bytes += bytes;
+}
+
+static void
+drop_load (struct loads *loads, uint32_t node, uint64_t bytes)
+{
+    struct load *load = (struct load *) (uintptr_t) find_load (loads, node);
+
+    load->count--;
+    load->bytes -= bytes;
+    if (load->count == 0)
+        *load = loads->loads[--loads->count];
+}
+
+static void
+enter (struct copies *self, size_t at)
+{
+    const struct copy *copy = &self->copies[at];
+
+    self->blocks[at] = copy->block;
+    add_load (&self->from, copy->source, copy->size);
+    add_load (&self->to, copy->target, copy->size);
+}
+
+static void
+leave (struct copies *self, size_t at)
+{
+    const struct copy *copy = &self->copies[at];
+
+    self->blocks[at] = 0;
+    drop_load (&self->from, copy->source, copy->size);
+    drop_load (&self->to, copy->target, copy->size);
+}
+
+bool
+copies_open (struct copies *self, const struct copy *copy)
+{
+    if (self->count == COPIES_MAX)
+        return false;
+    size_t at = self->count++;
+    self->copies[at] = *copy;
+    self->states[at] = OPENED;
+    enter (self, at);
+    return true;
+}
+
+void
+copies_close (struct copies *self, size_t at)
+{
+    if (self->blocks[at] == 0)
+        return;
+    leave (self, at);
+    self->states[at] = self->states[at] == OPENED ? UNDONE : CLOSED;
+}
+
+size_t
+copies_find (const struct copies *self, uint64_t block, size_t from)
+{
+    for (size_t at = from; at < self->count; at++)
+        if (self->blocks[at] == block)
+            return at;
+    return SIZE_MAX;
+}
+
+const struct copy *
+copies_at (const struct copies *self, size_t at)
+{
+    return self->blocks[at] != 0 ? &self->copies[at] : NULL;
+}
+
+size_t
+copies_count (const struct copies *self)
+{
+    return self->count;
+}
+
+static bool
+may_have (const struct loads *loads, uint32_t node, uint64_t size)
+{
+    const struct load *load = find_load (loads, node);
+
+    return !load || (load->count < COPIES_NODE_MAX && load->bytes + size <= COPIES_NODE_BYTES);
+}
+
+bool
+copies_may_send (const struct copies *self, uint32_t node, uint64_t size)
+{
+    return self->count < COPIES_MAX && may_have (&self->from, node, size);
+}
+
+bool
+copies_may_take (const struct copies *self, uint32_t node, uint64_t size)
+{
+    return self->count < COPIES_MAX && may_have (&self->to, node, size);
+}
+
+uint64_t
+copies_bytes_from (const struct copies *self, uint32_t node)
+{
+    const struct load *load = find_load (&self->from, node);
+
+    return load ? load->bytes : 0;
+}
+
+uint64_t
+copies_bytes_to (const struct copies *self, uint32_t node)
+{
+    const struct load *load = find_load (&self->to, node);
+
+    return load ? load->bytes : 0;
+}
+
+void
+copies_settle (struct copies *self, bool committed)
+{
+    size_t kept = 0;
+
+    for (size_t at = 0; at < self->count; at++) {
+        if (!committed && self->states[at] == OPENED)
+            leave (self, at);
+        if (!committed && self->states[at] == CLOSED)
+            enter (self, at);
+        if (self->blocks[at] == 0)
+            continue;
+        self->blocks[kept] = self->blocks[at];
+        self->copies[kept] = self->copies[at];
+        self->states[kept++] = SETTLED;
+    }
+    self->count = kept;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_NAMENODE_COPIES_H
+#define LITEDFS_NAMENODE_COPIES_H
+
+/*
+ * The copies that were ordered and have not arrived: who sends which block to whom, and by when it should
+ * be there.  In memory: what a name node forgets with its end, repair orders again.
+ *
+ * A data node sends and takes so many copies at a time, by count and by bytes, so that a copy's deadline
+ * can be one.  What is opened or closed holds from now on and is taken back by copies_settle if the
+ * transaction that it belongs to came to nothing.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The most copies at a time: of all, and from or to one data node.  One copy a node is always allowed,
+ * however large. */
+#define COPIES_MAX 1024
+#define COPIES_NODE_MAX 64
+#define COPIES_NODE_BYTES ((uint64_t) 256 << 20)
+
+struct copy {
+    uint64_t block;
+    uint64_t inode;
+    uint32_t index;
+    uint32_t source;
+    uint32_t target;
+    uint64_t order; // its number at the source
+    uint64_t size;
+    int64_t deadline_ms;
+};
+
+struct copies;
+
+struct copies *copies_new (void); // NULL: out of memory
+void copies_destroy (struct copies **self);
+
+/* Remember one.  Its deadline is the caller's; false if there are too many. */
+bool copies_open (struct copies *self, const struct copy *copy);
+
+/* Forget the one with this place.  The others keep theirs until copies_settle. */
+void copies_close (struct copies *self, size_t at);
+
+/* The place of the first copy of a block at or after a place; SIZE_MAX if there is none.  copies_at
+ * gives what is there, NULL if it was closed. */
+size_t copies_find (const struct copies *self, uint64_t block, size_t from);
+const struct copy *copies_at (const struct copies *self, size_t at);
+
+/* How many places there are, closed ones included. */
+size_t copies_count (const struct copies *self);
+
+/* Whether the node can send, or take, another one of this size; how many bytes it has to send, or
+ * will be sent. */
+bool copies_may_send (const struct copies *self, uint32_t node, uint64_t size);
+bool copies_may_take (const struct copies *self, uint32_t node, uint64_t size);
+uint64_t copies_bytes_from (const struct copies *self, uint32_t node);
+uint64_t copies_bytes_to (const struct copies *self, uint32_t node);
+
+/* The transaction has ended: keep what was opened and closed in it, or take it back. */
+void copies_settle (struct copies *self, bool committed);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_NAMENODE_PRESENCE_H
+#define LITEDFS_NAMENODE_PRESENCE_H
+
+/*
+ * For how long each data node has been online or offline, as repair sees it: a node that is away for a
+ * short while is expected back, and what it holds counts; one that is away for longer is gone.
+ *
+ * In memory, and by the monotonic clock: after a start of the name node everybody's time begins anew.
+ */
+
+#include "namenode/nodes.h"
+
+/* A node that is offline for this long is gone. */
+#define PRESENCE_GONE_MS 60000
+
+struct presence;
+
+struct presence *presence_new (void); // NULL: out of memory
+void presence_destroy (struct presence **self);
+
+/* Take notice of who is there now.  True if somebody is gone, or came back, since the last time. */
+bool presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms);
+
+/* Whether what the node holds counts: it is not gone.  Nodes that nobody knows are. */
+bool presence_counts (const struct presence *self, uint32_t number);
+
+/* For how long the node has been online, milliseconds; -1 if it is not. */
+int64_t presence_online_ms (const struct presence *self, uint32_t number, int64_t now_ms);
+
+#endif

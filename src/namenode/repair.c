@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Repair: which marks are looked at, when, and what becomes of them.
+ *
+ * A step looks at what is on the agenda, and then goes on with the sweep: a round over all marks, begun
+ * at the start, when the nodes changed, and a while after the last one if any mark is left.  When so many
+ * files wait for busy data nodes that no more can be remembered, the sweep waits too.
+ *
+ * What a step changes in memory is kept if its transaction commits; else the copies are as before, and
+ * the rest begins anew with a sweep.
+ */
+#include "namenode/repair.h"
+
+#include "namenode/agenda.h"
+#include "namenode/mark.h"
+#include "namenode/repair_scan.h"
+#include "namenode/repair_walk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Milliseconds: when marks with which nothing can be done are looked at again, later if the last round
+ * took long; the pause after a part of a round, in terms of its length. */
+enum { RETRY_MS = 60000, RETRY_TIMES = 100, PAUSE_TIMES = 3 };
+
+/* How often the nodes are looked at when none came or went, milliseconds. */
+enum { NOTICE_MS = 100 };
+
+/* Files that waited for busy data nodes are looked at again, so many for each copy that ended. */
+enum { RELEASE_TIMES = 4 };
+
+/* Rows of orders that are read at a time at the start; how long a copy of then may still take. */
+enum { LOAD_ROWS = 4096, LOADED_COPY_MS = 60000 };
+
+/* A round over all marks. */
+struct sweep {
+    bool running;
+    bool again;     // from the start, when this one is over
+    bool any;       // there are marks
+    uint64_t inode; // where it goes on
+    uint32_t index;
+    int64_t next_ms; // not before
+    int64_t spent_ms;
+    int64_t retry_ms; // a new round if any mark was left
+};
+
+struct repair {
+    struct agenda *agenda;
+    struct copies *copies;
+    struct presence *presence;
+    uint64_t table; // the version of the node table that was seen last
+    bool loaded;
+    uint8_t load_key[12]; // where reading the orders goes on
+    bool *barred;
+    size_t barred_count;
+    struct repair_walk walk;
+    struct sweep sweep;
+    struct repair_row half; // a mark that the last step did not come to the end of
+    uint32_t half_next;     // goes on with this block
+    bool halfway;
+    bool settling;      // nothing may be done now
+    bool under_way;     // a step was run, and its transaction has not ended
+    int64_t noticed_ms; // when the nodes were looked at last
+    size_t closed;
+    size_t touched_count;
+    uint32_t touched[REPAIR_TOUCHED_MAX];
+};
+
+struct repair *
+repair_new (void)
+{
+    struct repair *self = calloc (1, sizeof *self);
+
+    if (!self)
+        return NULL;
+    self->agenda = agenda_new ();
+    self->copies = copies_new ();
+    self->presence = presence_new ();
+    self->sweep.again = true;
+    if (!self->agenda || !self->copies || !self->presence)
+        repair_destroy (&self);
+    return self;
+}
+
+void
+repair_destroy (struct repair **self)
+{
+    if (!*self)
+        return;
+    agenda_destroy (&(*self)->agenda);
+    copies_destroy (&(*self)->copies);
+    presence_destroy (&(*self)->presence);
+    free ((*self)->barred);
+    free (*self);
+    *self = NULL;
+}
+
+struct agenda *
+repair_agenda (struct repair *self)
+{
+    return self->agenda;
+}
+
+const uint32_t *
+repair_touched (const struct repair *self, size_t *count)
+{
+    *count = self->touched_count;
+    return self->touched;
+}
+
+/* See that there is a flag for each node of the view. */
+static int
+make_barred (struct repair *self, const struct nodes_view *view, litedfs_error_t *error)
+{
+    if (self->barred && self->barred_count >= view->count)
+        return 0;
+    bool *barred = realloc (self->barred, (view->count + 1) * sizeof *barred);
+    if (!barred)
+        return err_set (error, LITEDFS_MEMORY, "repair: out of memory");
+    self->barred = barred;
+    self->barred_count = view->count;
+    return 0;
+}
+
+static struct repair_run
+make_run (struct repair *self, const struct repair_frame *frame, struct txn *txn)
+{
+    return (struct repair_run){
+        .txn = txn,
+        .nodes = frame->nodes,
+        .presence = self->presence,
+        .copies = self->copies,
+        .agenda = self->agenda,
+        .clock = frame->clock,
+        .log = frame->log,
+        .now_ms = clock_mono (frame->clock),
+        .wall_ms = clock_wall (frame->clock),
+        .delete_delay_ms = frame->delete_delay_ms,
+        .barred = self->barred,
+    };
+}
+
+/* ---- the start ----------------------------------------------------------------------------------- */
+
+/* A copy that was ordered before our start and not begun yet, as far as we know. */
+static int
+load_copy (struct repair *self, struct txn *txn, const struct order_row *order, int64_t now_ms,
+           litedfs_error_t *error)
+{
+    struct copy copy = {.block = order->block,
+                        .source = order->node,
+                        .target = order->target,
+                        .order = order->number,
+                        .deadline_ms = now_ms + LOADED_COPY_MS};
+    struct owner_row owner;
+    struct block_row row;
+
+    int rc = owner_row_get (txn, order->block, &owner, error);
+    if (rc == 0)
+        rc = block_row_get (txn, owner.inode, owner.index, &row, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0
+                                       : rc; // it is nobody's any more: the target will hear
+    copy.inode = owner.inode;
+    copy.index = owner.index;
+    copy.size = row.size;
+    copies_open (self->copies,
+                 &copy); // if there are too many, it is ordered again in the worst case
+    return 0;
+}
+
+static int
+load_rows (struct repair *self, struct txn *txn, int64_t now_ms, litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct order_row order;
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    int rc = cursor_open (&cursor, txn, TABLE_ORDER, none,
+                          slice_of (self->load_key, sizeof self->load_key), error);
+
+    for (int i = 0; i < LOAD_ROWS && rc == 0; i++) {
+        rc = cursor_next (&cursor, &key, &value, error);
+        if (rc == 0)
+            rc = order_row_decode (key, value, &order, error);
+        if (rc == 0 && order.kind == ORDER_COPY)
+            rc = load_copy (self, txn, &order, now_ms, error);
+        if (rc == 0) {
+            key_be32 (self->load_key, order.node);
+            key_be64 (self->load_key + 4, order.number + 1);
+        }
+    }
+    cursor_close (&cursor);
+    self->loaded = rc == LITEDFS_NOT_FOUND;
+    return self->loaded ? 0 : rc;
+}
+
+/* Read some of the orders that are out; true when all are read. */
+static bool
+load (struct repair *self, struct metastore *store, const struct repair_frame *frame)
+{
+    litedfs_error_t error;
+    struct txn *txn;
+
+    if (self->loaded)
+        return true;
+    int rc = txn_begin_read (store, &txn, &error);
+    if (rc == 0) {
+        rc = load_rows (self, txn, clock_mono (frame->clock), &error);
+        txn_abort (&txn);
+    }
+    copies_settle (self->copies, true);
+    if (rc < 0) {
+        log_error (frame->log, "repair goes on without the orders that are out: %s",
+                   error.text);
+        self->loaded = true;
+    }
+    return self->loaded;
+}
+
+/* ---- marks --------------------------------------------------------------------------------------- */
+
+/* Look at a mark from block `from` on.  There is one half done mark at most; if there is one already,
+ * this one is looked at again by the next round. */
+static int
+scan_mark (struct repair *self, struct repair_run *run, const struct repair_row *mark,
+           uint32_t from, litedfs_error_t *error)
+{
+    struct repair_row rest;
+    uint32_t next;
+    bool left;
+
+    int rc = repair_scan (run, mark, from, &left, &rest, &next, error);
+    if (rc < 0 || !left)
+        return rc;
+    if (self->halfway) {
+        self->sweep.again = true;
+        return 0;
+    }
+    self->half = rest;
+    self->half_next = next;
+    self->halfway = true;
+    return 0;
+}
+
+/* Go on with the mark in the middle of which a step ended, if it is still there. */
+static int
+go_on (struct repair *self, struct repair_run *run, litedfs_error_t *error)
+{
+    struct repair_row mark;
+
+    if (!self->halfway || !repair_has_time (run))
+        return 0;
+    self->halfway = false;
+    int rc = repair_row_get (run->txn, self->half.inode, self->half.first, &mark, error);
+    if (rc == 0 && self->half_next < mark.end)
+        rc = scan_mark (self, run, &mark, self->half_next, error);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+/* End copies of this block that have arrived: its mark may be gone. */
+static int
+close_arrived (struct repair *self, struct repair_run *run, uint64_t inode, uint32_t index,
+               litedfs_error_t *error)
+{
+    struct block_row row;
+    bool any = false;
+
+    for (size_t at = 0; at < copies_count (self->copies) && !any; at++) {
+        const struct copy *copy = copies_at (self->copies, at);
+        any = copy && copy->inode == inode && copy->index == index;
+    }
+    if (!any)
+        return 0;
+    int rc = block_row_get (run->txn, inode, index, &row, error);
+    if (rc == 0)
+        repair_block_close (run, &row);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+static int
+do_agenda (struct repair *self, struct repair_run *run, litedfs_error_t *error)
+{
+    struct repair_row mark;
+    uint64_t inode;
+    uint32_t index;
+    int rc = 0;
+
+    while (rc == 0 && repair_has_time (run) &&
+           agenda_next (self->agenda, run->now_ms, &inode, &index)) {
+        run->blocks++;
+        rc = close_arrived (self, run, inode, index, error);
+        if (rc == 0)
+            rc = mark_find (run->txn, inode, index, &mark, error);
+        if (rc == 0)
+            rc = scan_mark (self, run, &mark, mark.first, error);
+        if (rc == LITEDFS_NOT_FOUND)
+            rc = 0;
+    }
+    return rc;
+}
+
+/* ---- the sweep ----------------------------------------------------------------------------------- */
+
+/* The first mark at or after the sweep's place. */
+static int
+next_mark (const struct sweep *sweep, struct txn *txn, struct repair_row *out,
+           litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    uint8_t start[12];
+
+    key_be64 (start, sweep->inode);
+    key_be32 (start + 8, sweep->index);
+    int rc =
+        cursor_open (&cursor, txn, TABLE_REPAIR, none, slice_of (start, sizeof start), error);
+    if (rc == 0)
+        rc = cursor_next (&cursor, &key, &value, error);
+    if (rc == 0)
+        rc = repair_row_decode (key, value, out, error);
+    cursor_close (&cursor);
+    return rc;
+}
+
+static void
+end_round (struct sweep *sweep, int64_t now_ms)
+{
+    int64_t rest_ms = RETRY_TIMES * sweep->spent_ms;
+
+    sweep->running = false;
+    sweep->retry_ms = now_ms + (rest_ms > RETRY_MS ? rest_ms : RETRY_MS);
+    sweep->next_ms = now_ms + PAUSE_TIMES * sweep->spent_ms;
+}
+
+static int
+do_sweep (struct repair *self, struct repair_run *run, litedfs_error_t *error)
+{
+    struct sweep *sweep = &self->sweep;
+    struct repair_row mark;
+    int rc = 0;
+
+    while (rc == 0 && sweep->running && !self->halfway && repair_has_time (run) &&
+           !agenda_is_choked (self->agenda)) {
+        rc = next_mark (sweep, run->txn, &mark, error);
+        if (rc == LITEDFS_NOT_FOUND) {
+            end_round (sweep, run->now_ms);
+            return 0;
+        }
+        if (rc < 0)
+            return rc;
+        sweep->any = true;
+        sweep->inode = mark.inode + (mark.first == UINT32_MAX);
+        sweep->index = mark.first + 1;
+        rc = scan_mark (self, run, &mark, mark.first, error);
+    }
+    return rc;
+}
+
+/* Begin a round if it is time for one. */
+static void
+start_sweep (struct repair *self, int64_t now_ms)
+{
+    struct sweep *sweep = &self->sweep;
+
+    if (sweep->running || now_ms < sweep->next_ms ||
+        !(sweep->again || (sweep->any && now_ms >= sweep->retry_ms)))
+        return;
+    *sweep = (struct sweep){.running = true};
+}
+
+/* ---- a step -------------------------------------------------------------------------------------- */
+
+/* Whether a copy will not arrive any more. */
+static bool
+is_lost (const struct nodes_view *nodes, const struct copy *copy, int64_t now_ms)
+{
+    const struct node *source = nodes_view_find (nodes, copy->source);
+    const struct node *target = nodes_view_find (nodes, copy->target);
+
+    return now_ms >= copy->deadline_ms || !source || !source->online || !target ||
+           !target->online;
+}
+
+static bool
+any_lost (const struct repair *self, const struct nodes_view *nodes, int64_t now_ms)
+{
+    for (size_t at = 0; at < copies_count (self->copies); at++) {
+        const struct copy *copy = copies_at (self->copies, at);
+        if (copy && is_lost (nodes, copy, now_ms))
+            return true;
+    }
+    return false;
+}
+
+/* Forget copies that will not arrive; who has not begun one will not hear of it any more. */
+static int
+close_lost (struct repair *self, struct repair_run *run, litedfs_error_t *error)
+{
+    int rc = 0;
+
+    for (size_t at = 0; at < copies_count (self->copies) && rc == 0; at++) {
+        const struct copy *copy = copies_at (self->copies, at);
+        if (!copy || !is_lost (run->nodes, copy, run->now_ms))
+            continue;
+        rc = order_row_del (run->txn, copy->source, copy->order, error);
+        if (rc == LITEDFS_NOT_FOUND)
+            rc = 0;
+        agenda_add (self->agenda, copy->inode, copy->index);
+        copies_close (self->copies, at);
+        run->closed++;
+    }
+    return rc;
+}
+
+static int
+mark_found (struct repair *self, struct txn *txn, litedfs_error_t *error)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < self->walk.found_count && rc == 0; i++)
+        rc = mark_blocks (txn, self->walk.found[i].inode, self->walk.found[i].first,
+                          self->walk.found[i].end, error);
+    return rc;
+}
+
+/* What is looked at for no other reason than that it is there, with pauses. */
+static int
+do_rounds (struct repair *self, const struct repair_frame *frame, struct repair_run *run,
+           litedfs_error_t *error)
+{
+    struct sweep *sweep = &self->sweep;
+    int64_t began_ms = clock_mono (frame->clock);
+
+    if (began_ms < sweep->next_ms)
+        return 0;
+    int rc = go_on (self, run, error);
+    start_sweep (self, began_ms);
+    if (rc == 0)
+        rc = do_sweep (self, run, error);
+    int64_t now_ms = clock_mono (frame->clock), spent_ms = now_ms - began_ms;
+    if (sweep->running || self->halfway) {
+        sweep->spent_ms += spent_ms;
+        sweep->next_ms = now_ms + PAUSE_TIMES * spent_ms;
+    }
+    return rc;
+}
+
+int
+repair_step (struct repair *self, const struct repair_frame *frame, struct txn *txn,
+             litedfs_error_t *error)
+{
+    if (self->under_way)
+        repair_settle (self, false); // the transaction came to nothing, this is another one
+    self->under_way = true;
+    self->touched_count = 0;
+    self->closed = 0;
+    int rc = make_barred (self, frame->nodes, error);
+    if (rc < 0)
+        return rc;
+    struct repair_run run = make_run (self, frame, txn);
+    rc = mark_found (self, txn, error);
+    if (rc == 0)
+        rc = close_lost (self, &run, error);
+    if (rc == 0)
+        rc = do_agenda (self, &run, error);
+    if (rc == 0)
+        rc = do_rounds (self, frame, &run, error);
+    if (rc < 0)
+        return rc;
+    self->closed = run.closed;
+    self->touched_count = run.touched_count;
+    memcpy (self->touched, run.touched, sizeof run.touched);
+    return 0;
+}
+
+void
+repair_settle (struct repair *self, bool committed)
+{
+    copies_settle (self->copies, committed);
+    self->under_way = false;
+    if (committed) {
+        self->walk.found_count = 0;
+        agenda_release (self->agenda, RELEASE_TIMES * self->closed);
+        if (copies_count (self->copies) == 0)
+            agenda_release (self->agenda, SIZE_MAX); // nobody else would
+        return;
+    }
+    self->touched_count = 0;
+    self->halfway = false;
+    self->sweep = (struct sweep){.again = true};
+    agenda_clear (self->agenda);
+}
+
+/* ---- when ---------------------------------------------------------------------------------------- */
+
+/* See who is there, when somebody came or went, and now and then. */
+static void
+take_notice (struct repair *self, const struct repair_frame *frame, int64_t now_ms)
+{
+    bool news = self->table != frame->nodes->table || now_ms - self->noticed_ms >= NOTICE_MS;
+
+    if (agenda_missed (self->agenda))
+        self->sweep.again = true;
+    if (!news)
+        return;
+    self->noticed_ms = now_ms;
+    if (presence_update (self->presence, frame->nodes, now_ms)) {
+        repair_walk_hurry (&self->walk);
+        self->sweep.again = true;
+    }
+    if (self->table != frame->nodes->table)
+        self->sweep.again = true;
+    self->table = frame->nodes->table;
+}
+
+static bool
+is_sweep_due (const struct repair *self, int64_t now_ms)
+{
+    const struct sweep *sweep = &self->sweep;
+
+    if (now_ms < sweep->next_ms)
+        return false;
+    if (self->halfway)
+        return true;
+    return sweep->running ? !agenda_is_choked (self->agenda)
+                          : sweep->again || (sweep->any && now_ms >= sweep->retry_ms);
+}
+
+bool
+repair_wanted (struct repair *self, struct metastore *store, const struct repair_frame *frame)
+{
+    int64_t now_ms = clock_mono (frame->clock);
+    litedfs_error_t error;
+
+    self->settling = frame->nodes->settling;
+    if (self->settling)
+        return false;
+    take_notice (self, frame, now_ms);
+    if (!load (self, store, frame))
+        return false;
+    struct repair_run run = make_run (self, frame, NULL);
+    if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
+        log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);
+    return self->walk.found_count > 0 || agenda_next_ms (self->agenda) <= now_ms ||
+           is_sweep_due (self, now_ms) || any_lost (self, frame->nodes, now_ms);
+}
+
+int64_t
+repair_next_ms (const struct repair *self)
+{
+    const struct sweep *sweep = &self->sweep;
+    bool sweeping =
+        self->halfway || (sweep->running ? !agenda_is_choked (self->agenda) : sweep->again);
+
+    if (self->settling)
+        return INT64_MAX;
+    int64_t next_ms = self->loaded ? self->walk.next_ms : 0;
+    if (sweeping && sweep->next_ms < next_ms)
+        next_ms = sweep->next_ms;
+    if (agenda_next_ms (self->agenda) < next_ms)
+        next_ms = agenda_next_ms (self->agenda);
+    return next_ms;
+}

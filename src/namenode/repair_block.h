@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_NAMENODE_REPAIR_BLOCK_H
+#define LITEDFS_NAMENODE_REPAIR_BLOCK_H
+
+/*
+ * One block: who holds it, whether that is what is wanted, and what brings it nearer.
+ *
+ * A holder counts if it is online or expected back, and has confirmed the block or has still time to.
+ * Too few of those: a node that has the block although it is no holder becomes one again; else an online
+ * holder that has confirmed it is ordered to copy it to a node that placement chooses.  Too many that are
+ * online and have confirmed it: some are taken off the row, and their copies become garbage, so that a
+ * reader has its time.  A holder that was claimed and did not confirm it in time is none any more.
+ *
+ * Errors: those of metastore.h.
+ */
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "namenode/agenda.h"
+#include "namenode/copies.h"
+#include "namenode/presence.h"
+#include "namenode/records.h"
+
+/* How long a client's word that a node has a block is taken for it. */
+#define REPAIR_CLAIM_MS 60000
+
+/* The most nodes that get orders in one transaction. */
+#define REPAIR_TOUCHED_MAX 64
+
+/* What works on blocks in one transaction; a snapshot is enough for repair_block_is_fine. */
+struct repair_run {
+    struct txn *txn;
+    const struct nodes_view *nodes;
+    const struct presence *presence;
+    struct copies *copies;
+    struct agenda *agenda;
+    const struct clock *clock;
+    struct log *log;
+    int64_t now_ms;
+    int64_t wall_ms;
+    uint64_t delete_delay_ms;
+    bool *barred;  // room for each node of the view
+    size_t closed; // how many copies ended
+    size_t blocks; // how many blocks were looked at
+    size_t touched_count;
+    uint32_t touched[REPAIR_TOUCHED_MAX]; // nodes that have new orders
+};
+
+enum repair_verdict {
+    REPAIR_FINE,
+    REPAIR_COPYING, // copies are under way; their arrival or end is on the agenda
+    REPAIR_SOON,    // a holder has still time to confirm it: look again soon
+    REPAIR_BUSY,    // the data nodes have enough to do for now
+    REPAIR_STUCK,   // nobody can do anything until other data nodes are there
+};
+
+/* Whether a finished block of a visible file needs nothing.  Writes nothing. */
+int repair_block_is_fine (struct repair_run *run, const struct block_row *row, uint32_t wanted,
+                          bool *out, litedfs_error_t *error);
+
+/* Do what can be done for it now. */
+int repair_block_mend (struct repair_run *run, struct block_row *row, uint32_t wanted,
+                       enum repair_verdict *out, litedfs_error_t *error);
+
+/* End the copies of a block whose targets have become holders. */
+void repair_block_close (struct repair_run *run, const struct block_row *row);
+
+#endif
