@@ -4,8 +4,11 @@
  * the block is.  A chunk that was refused because of what came before it (gap) or of the moment (busy)
  * stops the sending; when nothing is under way any more, block.stat tells the node's offset and the
  * sending goes on from there.  What is about the node itself (its disk, its identity) ends its part.
+ *
+ * Requests have no time limit of their own: whether the node is alive, and whether anything moves, is
+ * judged here, when what has come was taken in.
  */
-#include "client/blockwriter.h"
+#include "client/blockwriter_impl.h"
 
 #include "base/crc.h"
 #include "base/err.h"
@@ -13,41 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUEST_MS 60000   // a node that has a connection may take this long to write a chunk
-#define STAT_WAIT_MS 1000  // block.stat is parked this long
-#define BUSY_MS 50         // pause before a node that is busy is asked again, times the tries
-#define BUSY_PAUSE_MS 1000 // and at most
-#define BUSY_MAX_MS 600000 // a node that is busy for so long is given up
-#define KEEP_MS 5000       // a node whose writer waits for its source hears of it this often
-#define REWINDS_MAX 40     // without any progress, before the node is given up
-#define RESTARTS_MAX 5     // of the node, or whatever else makes it forget what it had
-#define STALL_MS 60000     // without any progress, connected
-#define LOOK_MS 500        // how often a node that should answer is looked after
+#define STAT_WAIT_MS 1000 // block.stat is parked this long
+#define PING_MS 1000      // between two pings
+#define KEEP_MS 5000      // a node whose writer waits for its source hears of it this often
+#define LOOK_MS 250       // how often a node that should answer is looked after
+#define DROP_MS                                                                                \
+    15000 // a chunk, or its answer, is taken for lost when none was answered for so long
 
 static const struct message_type *const write_type = &message_types[MESSAGE_block_write];
 static const struct message_type *const stat_type = &message_types[MESSAGE_block_stat];
 
-static void
-fail (struct blockwriter *self, const litedfs_error_t *error)
-{
-    self->state = BLOCKWRITER_FAILED;
-    self->error = *error;
-    err_prefix (&self->error, "%s", self->peer->name);
-}
-
-/* ---- replies ----------------------------------------------------------------------------------------- */
-
-/* A request has ended: whose it was. */
-static struct blockwriter *
-end_request (struct blockwriter_request *request)
-{
-    struct blockwriter *self = request->owner;
-
-    request->id = 0;
-    self->under_way--;
-    self->heard_ms = clock_mono (self->session->clock);
-    return self;
-}
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 static struct blockwriter_request *
 free_request (struct blockwriter *self)
@@ -58,186 +37,43 @@ free_request (struct blockwriter *self)
     return NULL; // callers look at under_way first
 }
 
-/* The node says that it has the whole block, of so many bytes. */
-static void
-set_durable (struct blockwriter *self, uint64_t size)
-{
-    litedfs_error_t error;
-
-    if (size != self->size) {
-        err_set (&error, LITEDFS_DIFFERENT,
-                 "block %llu: the node finished it with %llu bytes, not %llu",
-                 (unsigned long long) self->block, (unsigned long long) size,
-                 (unsigned long long) self->size);
-        fail (self, &error);
-        return;
-    }
-    self->crc32 = 0;
-    for (uint64_t at = 0; at < self->size; at += BLOCKWRITER_CHUNK) {
-        uint64_t left = self->size - at;
-        self->crc32 = crc32_join (self->crc32, self->chunk_crcs[at / BLOCKWRITER_CHUNK],
-                                  left < BLOCKWRITER_CHUNK ? left : BLOCKWRITER_CHUNK);
-    }
-    self->state = BLOCKWRITER_DURABLE;
-}
-
-/* What every answer about the block says. */
-static void
-take_state (struct blockwriter *self, uint64_t offset, uint64_t credit, unsigned state)
-{
-    self->known = self->known || state != REPLICA_UNKNOWN;
-    if (offset > self->acked) {
-        self->acked = offset;
-        self->rewinds = 0;
-        self->busy_answers = 0;
-        self->progress_ms = clock_mono (self->session->clock);
-    }
-    if (offset + credit > self->limit)
-        self->limit = offset + credit;
-    if (state == REPLICA_DURABLE && self->size != WIRE_UNKNOWN)
-        set_durable (self, offset);
-}
-
-/* Errors after which the node is asked where it is, instead of being given up. */
-static bool
-can_go_on (const struct blockwriter *self, int number)
-{
-    if (number == LITEDFS_BUSY)
-        return self->busy_answers == 0 ||
-               clock_mono (self->session->clock) - self->busy_since_ms < BUSY_MAX_MS;
-    return (number == LITEDFS_GAP || number == LITEDFS_CORRUPT) && self->rewinds < REWINDS_MAX;
-}
-
-/* The node has no room now: how long it is left alone. */
-static int64_t
-busy_pause_ms (struct blockwriter *self)
-{
-    int64_t now_ms = clock_mono (self->session->clock);
-
-    if (self->busy_answers++ == 0)
-        self->busy_since_ms = now_ms;
-    self->progress_ms = now_ms; // it lives
-    int64_t pause_ms = (int64_t) BUSY_MS * self->busy_answers;
-    return pause_ms < BUSY_PAUSE_MS ? pause_ms : BUSY_PAUSE_MS;
-}
-
-static void
-take_error (struct blockwriter *self, const litedfs_error_t *error)
-{
-    if (error->number == LITEDFS_CANCELLED)
-        return;
-    if (!can_go_on (self, error->number)) {
-        fail (self, error);
-        return;
-    }
-    if (self->rewind)
-        return;
-    self->rewind = true;
-    self->resume_ms = clock_mono (self->session->clock);
-    if (error->number == LITEDFS_BUSY)
-        self->resume_ms += busy_pause_ms (self);
-    else
-        self->rewinds++;
-}
-
-static void
-on_write (void *arg, struct message *message, zmq_msg_t *payload,
-          const litedfs_error_t *failure)
-{
-    struct blockwriter *self = end_request (arg);
-    struct block_write_reply reply;
-    litedfs_error_t error;
-    (void) payload;
-
-    if (failure)
-        take_error (self, failure);
-    else if (message_reply_fields (message, write_type, &reply, &error) < 0)
-        fail (self, &error);
-    else
-        take_state (self, reply.offset, reply.credit, reply.state);
-}
-
-/* The node may have started anew and know less than it said before: go on from there. */
-static void
-go_back (struct blockwriter *self, uint64_t offset, uint64_t credit)
-{
-    uint64_t from = offset - offset % BLOCKWRITER_CHUNK;
-
-    self->next = from;
-    self->acked = from;
-    self->limit = from + (credit > BLOCKWRITER_CHUNK ? credit : BLOCKWRITER_CHUNK);
-    self->size = WIRE_UNKNOWN;
-    self->state = BLOCKWRITER_WRITING;
-}
-
-/* Whether the node's state is one to go on from; if not, the block has failed. */
-static bool
-check_state (struct blockwriter *self, const struct block_stat_reply *reply)
-{
-    litedfs_error_t error = {.number = 0};
-
-    if (reply->state == REPLICA_FAILED)
-        err_set (&error, LITEDFS_IO, "block %llu: the node could not write it",
-                 (unsigned long long) self->block);
-    else if (reply->state == REPLICA_UNKNOWN && self->known) {
-        self->known = false;
-        if (++self->restarts > RESTARTS_MAX)
-            err_set (&error, LITEDFS_IO, "block %llu: the node has forgotten it %u times",
-                     (unsigned long long) self->block, self->restarts);
-    }
-    if (error.number != 0)
-        fail (self, &error);
-    return error.number == 0;
-}
-
-static void
-on_stat (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_error_t *failure)
-{
-    struct blockwriter *self = end_request (arg);
-    struct block_stat_reply reply;
-    litedfs_error_t error;
-    (void) payload;
-
-    self->asking = false;
-    if (failure) {
-        take_error (self, failure);
-        return;
-    }
-    if (message_reply_fields (message, stat_type, &reply, &error) < 0) {
-        fail (self, &error);
-        return;
-    }
-    if (!check_state (self, &reply))
-        return;
-    take_state (self, reply.offset, reply.credit, reply.state);
-    if (self->state != BLOCKWRITER_WRITING && self->state != BLOCKWRITER_WAITING)
-        return;
-    // A node that is not done and grants nothing has the whole block, and its disk is slow.
-    bool has_all = reply.state == REPLICA_SYNCING ||
-                   (reply.state == REPLICA_RECEIVING && reply.credit == 0);
-    if (self->state == BLOCKWRITER_WRITING || !has_all)
-        go_back (self, reply.offset, reply.credit);
-}
-
-/* ---- requests ------------------------------------------------------------------------------------------ */
-
 /* Send to the node; the answer comes to fn with the request as its argument. */
-static void
-send_request (struct blockwriter *self, const struct message_type *type, const void *fields,
-              zmq_msg_t *payload, dealer_fn *fn)
+static bool
+send_request (struct blockwriter *self, struct blockwriter_request *request,
+              const struct message_type *type, const void *fields, zmq_msg_t *payload,
+              dealer_fn *fn)
 {
-    struct blockwriter_request *request = free_request (self);
     litedfs_error_t error;
 
     request->owner = self;
-    request->id = dealer_send (self->peer->dealer, type, fields, payload, REQUEST_MS, fn,
-                               request, &error);
-    if (request->id > 0) {
-        self->under_way++;
-    } else {
-        request->id = 0;
-        fail (self, &error);
-    }
+    request->id = session_connect (self->session, self->peer, &error);
+    if (request->id == 0)
+        request->id =
+            dealer_send (self->peer->dealer, type, fields, payload, -1, fn, request, &error);
+    if (request->id > 0)
+        return true;
+    request->id = 0;
+    blockwriter_fail (self, &error);
+    return false;
+}
+
+static void
+cancel (const struct blockwriter *self, struct blockwriter_request *request)
+{
+    if (request->id > 0)
+        dealer_cancel (self->peer->dealer, request->id);
+    request->id = 0;
+}
+
+/* The same for what the block waits for; a request is free. */
+static void
+send_counted (struct blockwriter *self, const struct message_type *type, const void *fields,
+              zmq_msg_t *payload, dealer_fn *fn)
+{
+    if (!send_request (self, free_request (self), type, fields, payload, fn))
+        return;
+    if (self->under_way++ == 0)
+        self->heard_ms = clock_mono (self->session->clock);
 }
 
 static void
@@ -246,7 +82,21 @@ ask_state (struct blockwriter *self, uint64_t wait_ms)
     const struct block_stat_request request = {
         .block = self->block, .node = self->peer->node, .wait = wait_ms};
     self->asking = true;
-    send_request (self, stat_type, &request, NULL, on_stat);
+    send_counted (self, stat_type, &request, NULL, blockwriter_on_stat);
+}
+
+/* A node that owes an answer for a while is asked for a sign of life. */
+static void
+ping (struct blockwriter *self)
+{
+    const struct block_stat_request request = {.block = self->block, .node = self->peer->node};
+    int64_t now_ms = clock_mono (self->session->clock);
+
+    if (self->under_way == 0 || self->ping.id > 0 ||
+        now_ms - self->heard_ms < SESSION_DOUBT_MS || now_ms - self->pinged_ms < PING_MS)
+        return;
+    self->pinged_ms = now_ms;
+    send_request (self, &self->ping, stat_type, &request, NULL, blockwriter_on_ping);
 }
 
 /* Keep the CRC of the chunk at `next`.  A chunk that was sent before must have the same: the node may have
@@ -269,7 +119,13 @@ static int
 send_chunk (struct blockwriter *self, size_t size, bool last, litedfs_error_t *error)
 {
     struct block_write_request request = {
-        .block = self->block, .node = self->peer->node, .offset = self->next, .last = last};
+        .block = self->block,
+        .node = self->peer->node,
+        .offset = self->next,
+        .last = last,
+        .chain = self->chain,
+        .chain_count = self->chain_count,
+    };
     zmq_msg_t payload;
 
     if (zmq_msg_init_size (&payload, size) != 0)
@@ -289,7 +145,7 @@ send_chunk (struct blockwriter *self, size_t size, bool last, litedfs_error_t *e
         }
         if (last && source_count (self->source) == self->index + 1)
             request.count = self->index + 1;
-        send_request (self, write_type, &request, &payload, on_write);
+        send_counted (self, write_type, &request, &payload, blockwriter_on_write);
         self->next += size;
     }
     zmq_msg_close (&payload);
@@ -314,23 +170,61 @@ next_chunk (const struct blockwriter *self, size_t *size, bool *last)
            self->next + *size <= self->acked + BLOCKWRITER_WINDOW;
 }
 
+/* The node lives, and answers nothing of what it owes: something was lost on the way.  What was not is
+ * found by its offset; a chunk that comes twice does no harm. */
+static void
+drop_requests (struct blockwriter *self)
+{
+    int64_t now_ms = clock_mono (self->session->clock);
+
+    if (now_ms - self->heard_ms < (self->rewind ? SESSION_DOUBT_MS : DROP_MS))
+        return;
+    for (int i = 0; i < BLOCKWRITER_PENDING; i++)
+        cancel (self, &self->requests[i]);
+    self->under_way = 0;
+    self->asking = false;
+    self->rewind = true;
+}
+
 /* See whether the node has gone, or stands still. */
 static void
 watch_node (struct blockwriter *self)
 {
-    int64_t now_ms = clock_mono (self->session->clock);
     litedfs_error_t error;
 
     if (self->under_way == 0)
         return;
-    if (session_peer_away (self->session, self->peer)) {
-        err_set (&error, LITEDFS_UNREACHABLE, "no connection for %d s",
-                 SESSION_NODE_AWAY_MS / 1000);
-        fail (self, &error);
-    } else if (now_ms - self->progress_ms > STALL_MS) {
-        err_set (&error, LITEDFS_TIMEOUT, "no progress for %d s", STALL_MS / 1000);
-        fail (self, &error);
+    if (session_peer_lost (self->session, self->peer, &error)) {
+        self->lost = true;
+        blockwriter_fail (self, &error);
+    } else if (blockwriter_stalled_ms (self) > BLOCKWRITER_STALL_MS &&
+               session_silent_ms (self->peer) < SESSION_DOUBT_MS) {
+        err_set (&error, LITEDFS_TIMEOUT, "no progress for %d s", BLOCKWRITER_STALL_MS / 1000);
+        blockwriter_fail (self, &error);
+    } else {
+        ping (self);
+        drop_requests (self);
     }
+}
+
+int64_t
+blockwriter_stalled_ms (const struct blockwriter *self)
+{
+    return self->under_way > 0 ? clock_mono (self->session->clock) - self->progress_ms : 0;
+}
+
+/* Nothing is under way any more: ask the node where it is, or begin at the start. */
+static void
+resume (struct blockwriter *self)
+{
+    self->rewind = false;
+    if (!self->anew) {
+        ask_state (self, 0);
+        return;
+    }
+    self->anew = false;
+    self->known = false;
+    blockwriter_go_back (self, 0, 0);
 }
 
 static int
@@ -342,9 +236,8 @@ send_chunks (struct blockwriter *self, litedfs_error_t *error)
 
     while (rc == 0 && self->state == BLOCKWRITER_WRITING &&
            self->under_way < BLOCKWRITER_PENDING && next_chunk (self, &size, &last)) {
-        if (self->under_way == 0)
-            self->progress_ms =
-                clock_mono (self->session->clock); // it was the source that we waited for
+        if (self->under_way == 0 && self->next / BLOCKWRITER_CHUNK >= self->chunks_sent)
+            self->progress_ms = clock_mono (self->session->clock); // the source was waited for
         rc = send_chunk (self, size, last, error);
         if (rc == 0 && last && self->state == BLOCKWRITER_WRITING) {
             self->size = self->next;
@@ -357,18 +250,16 @@ send_chunks (struct blockwriter *self, litedfs_error_t *error)
 int
 blockwriter_push (struct blockwriter *self, litedfs_error_t *error)
 {
-    if (self->state != BLOCKWRITER_WRITING && self->state != BLOCKWRITER_WAITING)
+    if (!blockwriter_is_open (self))
         return 0;
     watch_node (self);
-    if (self->state == BLOCKWRITER_FAILED)
+    if (!blockwriter_is_open (self))
         return 0;
-    if (self->rewind) {
-        if (self->under_way == 0 && clock_mono (self->session->clock) >= self->resume_ms) {
-            self->rewind = false;
-            ask_state (self, 0);
-        }
+    if (self->rewind &&
+        (self->under_way > 0 || clock_mono (self->session->clock) < self->resume_ms))
         return 0;
-    }
+    if (self->rewind)
+        resume (self);
     if (self->state == BLOCKWRITER_WAITING && self->under_way == 0)
         ask_state (self, STAT_WAIT_MS);
     if (self->asking)
@@ -386,7 +277,7 @@ blockwriter_push (struct blockwriter *self, litedfs_error_t *error)
 long
 blockwriter_timeout_ms (const struct blockwriter *self)
 {
-    if (self->state != BLOCKWRITER_WRITING && self->state != BLOCKWRITER_WAITING)
+    if (!blockwriter_is_open (self))
         return -1;
     if (!self->rewind || self->under_way > 0)
         return LOOK_MS;
@@ -397,10 +288,10 @@ blockwriter_timeout_ms (const struct blockwriter *self)
 /* ---- start and stop ------------------------------------------------------------------------------------- */
 
 int
-blockwriter_start (struct blockwriter *self, uint64_t index, uint64_t block,
-                   uint64_t block_size, struct peer *peer, litedfs_error_t *error)
+blockwriter_start (struct blockwriter *self, const struct blockwriter_job *job,
+                   litedfs_error_t *error)
 {
-    uint64_t chunks = (block_size + BLOCKWRITER_CHUNK - 1) / BLOCKWRITER_CHUNK;
+    uint64_t chunks = (job->block_size + BLOCKWRITER_CHUNK - 1) / BLOCKWRITER_CHUNK;
 
     if (chunks > self->chunks) {
         uint32_t *grown = realloc (self->chunk_crcs, chunks * sizeof *grown);
@@ -409,34 +300,36 @@ blockwriter_start (struct blockwriter *self, uint64_t index, uint64_t block,
         self->chunk_crcs = grown;
         self->chunks = chunks;
     }
-    self->index = index;
-    self->block = block;
-    self->peer = peer;
-    self->state = BLOCKWRITER_WRITING;
-    self->next = 0;
-    self->acked = 0;
-    self->limit = BLOCKWRITER_CHUNK; // one chunk before the first reply
-    self->size = WIRE_UNKNOWN;
-    self->chunks_sent = 0;
-    self->under_way = 0;
-    self->asking = false;
-    self->known = false;
-    self->rewind = false;
-    self->rewinds = 0;
-    self->restarts = 0;
-    self->busy_answers = 0;
-    self->heard_ms = self->progress_ms = clock_mono (self->session->clock);
+    const struct blockwriter fresh = {
+        .session = self->session,
+        .source = self->source,
+        .path = self->path,
+        .file = self->file,
+        .index = job->index,
+        .block = job->block,
+        .peer = job->peer,
+        .chain_count = job->chain_count,
+        .state = BLOCKWRITER_WRITING,
+        .limit = BLOCKWRITER_CHUNK, // one chunk before the first reply
+        .size = WIRE_UNKNOWN,
+        .chunk_crcs = self->chunk_crcs,
+        .chunks = self->chunks,
+        .heard_ms = clock_mono (self->session->clock),
+        .progress_ms = clock_mono (self->session->clock),
+    };
+    *self = fresh;
+    for (size_t i = 0; i < job->chain_count; i++)
+        self->chain[i] = job->chain[i];
+    replicas_start (&self->replicas, job->peer->node, job->chain, job->chain_count);
     return 0;
 }
 
 void
 blockwriter_stop (struct blockwriter *self)
 {
-    for (int i = 0; i < BLOCKWRITER_PENDING; i++) {
-        if (self->requests[i].id > 0)
-            dealer_cancel (self->peer->dealer, self->requests[i].id);
-        self->requests[i].id = 0;
-    }
+    for (int i = 0; i < BLOCKWRITER_PENDING; i++)
+        cancel (self, &self->requests[i]);
+    cancel (self, &self->ping);
     self->under_way = 0;
     self->state = BLOCKWRITER_IDLE;
 }

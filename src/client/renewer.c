@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One thread, one DEALER, one eventfd that ends it.  A name node that is away is asked until it is
- * back: whether the lease has outlived that, it will say itself.
+ * back: whether the lease has outlived that, it will say itself.  The timer counts the time in which
+ * the machine slept too, because the lease's does: after a long sleep it is renewed at once.
  */
 #include "client/renewer.h"
 
@@ -14,17 +15,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 struct renewer {
     pthread_t thread;
+    struct patient_clock patient;
     struct dealer *dealer; // the thread's, from its start on
     struct uuid file;
     uint8_t lease[WIRE_LEASE_SIZE];
     int64_t every_ms;
+    int timer_fd;
     int stop_fd;
     atomic_bool lost;
 };
+
+/* Sleep until it is time again; false when it is the end. */
+static bool
+wait_turn (const struct renewer *self)
+{
+    struct pollfd fds[] = {{.fd = self->stop_fd, .events = POLLIN},
+                           {.fd = self->timer_fd, .events = POLLIN}};
+    uint64_t turns;
+
+    while (poll (fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (fds[0].revents)
+        return false;
+    ssize_t unused =
+        read (self->timer_fd, &turns, sizeof turns); // those that were missed are one
+    (void) unused;
+    return true;
+}
 
 static void *
 run (void *arg)
@@ -32,9 +54,8 @@ run (void *arg)
     struct renewer *self = arg;
     const struct file_renew_request request = {
         .file = self->file, .lease = slice_of (self->lease, WIRE_LEASE_SIZE)};
-    struct pollfd stop = {.fd = self->stop_fd, .events = POLLIN};
 
-    while (poll (&stop, 1, (int) self->every_ms) == 0) {
+    while (wait_turn (self)) {
         litedfs_error_t error;
         int rc = dealer_call (self->dealer, &message_types[MESSAGE_file_renew], &request, NULL,
                               NULL, NULL, 2 * self->every_ms, self->stop_fd, &error);
@@ -42,6 +63,19 @@ run (void *arg)
             atomic_store (&self->lost, true);
     }
     return NULL;
+}
+
+static int
+start_timer (struct renewer *self, litedfs_error_t *error)
+{
+    const struct timespec every = {.tv_sec = self->every_ms / 1000,
+                                   .tv_nsec = self->every_ms % 1000 * 1000000};
+    const struct itimerspec timer = {.it_interval = every, .it_value = every};
+
+    self->timer_fd = timerfd_create (CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (self->timer_fd < 0 || timerfd_settime (self->timer_fd, 0, &timer, NULL) < 0)
+        return err_set_errno (error, LITEDFS_FAILED, errno, "timerfd");
+    return 0;
 }
 
 static int
@@ -61,6 +95,8 @@ static void
 destroy (struct renewer *self)
 {
     dealer_destroy (&self->dealer);
+    if (self->timer_fd >= 0)
+        close (self->timer_fd);
     if (self->stop_fd >= 0)
         close (self->stop_fd);
     free (self);
@@ -77,10 +113,13 @@ renewer_start (struct renewer **out, const litedfs_t *session, const struct uuid
     self->file = *file;
     memcpy (self->lease, lease, WIRE_LEASE_SIZE);
     self->every_ms = (int64_t) ttl_s * 1000 / 3;
+    self->timer_fd = -1;
     self->stop_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = self->stop_fd < 0 ? err_set_errno (error, LITEDFS_FAILED, errno, "eventfd") : 0;
+    patient_clock_init (&self->patient, clock_system ());
+    int rc = self->stop_fd < 0 ? err_set_errno (error, LITEDFS_FAILED, errno, "eventfd")
+                               : start_timer (self, error);
     if (rc == 0)
-        rc = session_name_dealer (session, &self->dealer, error);
+        rc = session_name_dealer (session, &self->patient.clock, &self->dealer, error);
     if (rc == 0)
         rc = start_thread (self, error);
     if (rc < 0) {

@@ -21,7 +21,9 @@
 
 #define CONNECT_TIMEOUT_MS 5000
 #define REQUEST_TIMEOUT_MS 60000
-#define HTTP_PORT 9000 // of an address without a port
+#define HTTP_PORT 9000  // of an address without a port
+#define WITNESS_MS 1000 // between two requests that ask whether anybody is there
+#define FRESH_MS 2500   // for so long an answer shows that somebody is
 
 static const char tcp_scheme[] = "tcp://";
 
@@ -67,7 +69,8 @@ use_http_address (litedfs_t *self, const char *address, int64_t timeout_ms,
 }
 
 int
-session_name_dealer (const litedfs_t *self, struct dealer **out, litedfs_error_t *error)
+session_name_dealer (const litedfs_t *self, const struct clock *clock, struct dealer **out,
+                     litedfs_error_t *error)
 {
     char peer[sizeof self->address + 32];
     snprintf (peer, sizeof peer, "the name node at %s", self->address);
@@ -75,7 +78,7 @@ session_name_dealer (const litedfs_t *self, struct dealer **out, litedfs_error_t
         .endpoint = self->name_endpoint,
         .peer = peer,
         .client = self->client,
-        .clock = self->clock,
+        .clock = clock,
     };
     return dealer_new (out, &options, error);
 }
@@ -109,7 +112,7 @@ open_session (litedfs_t *self, const char *address, int64_t timeout_ms, litedfs_
         rc = straight ? use_tcp_address (self, address, error)
                       : use_http_address (self, address, timeout_ms, error);
     if (rc == 0)
-        rc = session_name_dealer (self, &self->name, error);
+        rc = session_name_dealer (self, self->clock, &self->name, error);
     if (rc == 0 && straight) {
         int64_t left_ms = end_ms - clock_mono (self->clock);
         rc = greet (self, left_ms > 1 ? left_ms : 1, error);
@@ -127,7 +130,8 @@ litedfs_open (litedfs_t **out, const char *address, const litedfs_options_t *opt
 
     int64_t connect_ms = options ? options->connect_timeout_ms : 0;
     int64_t request_ms = options ? options->request_timeout_ms : 0;
-    self->clock = clock_system ();
+    patient_clock_init (&self->patient, clock_system ());
+    self->clock = &self->patient.clock;
     self->cancel_fd = -1;
     self->request_timeout_ms = request_ms > 0 ? request_ms : REQUEST_TIMEOUT_MS;
     snprintf (self->address, sizeof self->address, "%s", address);
@@ -201,33 +205,22 @@ find_peer (litedfs_t *self, uint64_t node)
     return NULL;
 }
 
-static int
-connect_peer (litedfs_t *self, struct peer *peer, const char *host, int port,
-              litedfs_error_t *error)
+/* Where the peer is from now on. */
+static void
+set_address (struct peer *peer, const char *host, int port)
 {
     char joined[NET_HOST_SIZE + 16];
-    char endpoint[NET_HOST_SIZE + 32];
-    char name[sizeof peer->name];
 
-    net_join_host_port (host, port, joined, sizeof joined);
-    snprintf (endpoint, sizeof endpoint, "tcp://%s", joined);
-    snprintf (name, sizeof name, "data node %u at %s", (unsigned) peer->node, joined);
-    if (peer->dealer && strcmp (name, peer->name) == 0)
-        return 0;
-
-    const struct dealer_options options = {
-        .endpoint = endpoint, .peer = name, .client = self->client, .clock = self->clock};
-    struct dealer *dealer = NULL;
-    int rc = dealer_new (&dealer, &options, error);
-    if (rc < 0)
-        return rc;
+    if (peer->port == port && strcmp (peer->host, host) == 0)
+        return;
     if (peer->dealer)
         dealer_cancel_all (peer->dealer);
     dealer_destroy (&peer->dealer);
-    peer->dealer = dealer;
-    peer->away_since_ms = clock_mono (self->clock);
-    snprintf (peer->name, sizeof peer->name, "%s", name);
-    return 0;
+    snprintf (peer->host, sizeof peer->host, "%s", host);
+    peer->port = port;
+    net_join_host_port (host, port, joined, sizeof joined);
+    snprintf (peer->name, sizeof peer->name, "data node %u at %s", (unsigned) peer->node,
+              joined);
 }
 
 int
@@ -237,49 +230,95 @@ session_peer (litedfs_t *self, const struct wire_endpoint *endpoint, struct peer
     char host[NET_HOST_SIZE];
     struct peer *peer = find_peer (self, endpoint->node);
 
-    if (endpoint->host.size == 0)
-        snprintf (host, sizeof host, "%s", self->name_host);
-    else
-        snprintf (host, sizeof host, "%.*s", (int) endpoint->host.size,
-                  (const char *) endpoint->host.data);
     if (!peer) {
         peer = calloc (1, sizeof *peer);
         if (!peer)
             return err_set (error, LITEDFS_MEMORY, "out of memory");
         peer->node = (uint32_t) endpoint->node;
-    }
-    int rc = connect_peer (self, peer, host, (int) endpoint->tcp_port, error);
-    if (!peer->dealer) { // a new one that cannot be connected to: the loop must not meet it
-        free (peer);
-        return rc;
-    }
-    if (!find_peer (self, endpoint->node)) {
         peer->next = self->peers;
         self->peers = peer;
     }
+    if (endpoint->host.size == 0)
+        snprintf (host, sizeof host, "%s", self->name_host);
+    else
+        snprintf (host, sizeof host, "%.*s", (int) endpoint->host.size,
+                  (const char *) endpoint->host.data);
+    set_address (peer, host, (int) endpoint->tcp_port);
     *out = peer;
-    return rc;
+    return 0;
+}
+
+int
+session_connect (const litedfs_t *self, struct peer *peer, litedfs_error_t *error)
+{
+    char joined[NET_HOST_SIZE + 16];
+    char endpoint[NET_HOST_SIZE + 32];
+
+    if (peer->dealer)
+        return 0;
+    snprintf (endpoint, sizeof endpoint, "tcp://%s",
+              net_join_host_port (peer->host, peer->port, joined, sizeof joined));
+    const struct dealer_options options = {
+        .endpoint = endpoint, .peer = peer->name, .client = self->client, .clock = self->clock};
+    return dealer_new (&peer->dealer, &options, error);
+}
+
+int64_t
+session_silent_ms (const struct peer *peer)
+{
+    return peer->dealer ? dealer_silent_ms (peer->dealer) : 0;
 }
 
 bool
-session_peer_away (const litedfs_t *self, struct peer *peer)
+session_peer_silent (const struct peer *peer, litedfs_error_t *error)
 {
-    int64_t now_ms = clock_mono (self->clock);
-
-    if (dealer_connected (peer->dealer)) {
-        peer->away_since_ms = -1;
+    if (session_silent_ms (peer) < SESSION_SILENCE_MS)
         return false;
-    }
-    if (peer->away_since_ms < 0)
-        peer->away_since_ms = now_ms;
-    return now_ms - peer->away_since_ms >= SESSION_NODE_AWAY_MS;
+    err_set (error, LITEDFS_UNREACHABLE, "no %s for %d s",
+             dealer_connected (peer->dealer) ? "answer" : "connection",
+             SESSION_SILENCE_MS / 1000);
+    return true;
 }
 
-void
-session_forget_requests (litedfs_t *self)
+static void
+on_witness (void *arg, struct message *message, zmq_msg_t *payload,
+            const litedfs_error_t *failure)
 {
-    for (struct peer *peer = self->peers; peer; peer = peer->next)
-        dealer_cancel_all (peer->dealer);
+    litedfs_t *self = arg;
+    (void) message;
+    (void) payload;
+
+    self->witness_id = 0;
+    if (!failure || failure->number != LITEDFS_CANCELLED)
+        self->answered_ms = clock_mono (self->clock);
+}
+
+/* Whether the name node was heard of late.  It is asked for next to nothing. */
+static bool
+has_witness (litedfs_t *self)
+{
+    const struct node_list_request request = {.cursor = UINT32_MAX};
+    int64_t now_ms = clock_mono (self->clock);
+    litedfs_error_t error;
+
+    if (self->witness_id == 0 && now_ms - self->asked_ms >= WITNESS_MS) {
+        int64_t id = dealer_send (self->name, &message_types[MESSAGE_node_list], &request, NULL,
+                                  -1, on_witness, self, &error);
+        self->witness_id = id > 0 ? id : 0;
+        self->asked_ms = now_ms;
+    }
+    return self->answered_ms > 0 && now_ms - self->answered_ms < FRESH_MS;
+}
+
+bool
+session_peer_lost (litedfs_t *self, const struct peer *peer, litedfs_error_t *error)
+{
+    int64_t silent_ms = session_silent_ms (peer);
+
+    if (silent_ms < 2 * SESSION_DOUBT_MS ||
+        (!has_witness (self) && silent_ms < SESSION_ALONE_MS))
+        return false;
+    return session_peer_silent (peer, error);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------- */
@@ -311,11 +350,13 @@ session_poll (litedfs_t *self, zmq_pollitem_t *extra, size_t count, long timeout
     n += dealer_poll_items (self->name, items + n);
     timeout_ms = sooner (timeout_ms, self->name);
     for (struct peer *peer = self->peers; peer; peer = peer->next) {
+        if (!peer->dealer)
+            continue;
         n += dealer_poll_items (peer->dealer, items + n);
         timeout_ms = sooner (timeout_ms, peer->dealer);
     }
 
-    zmq_poll (items, (int) n, timeout_ms);
+    zmq_poll (items, (int) n, timeout_ms < PATIENT_SLEEP_MS ? timeout_ms : PATIENT_SLEEP_MS);
     bool cancelled = items[0].revents != 0;
     if (count)
         memcpy (extra, items + 1, count * sizeof *items);
@@ -324,7 +365,8 @@ session_poll (litedfs_t *self, zmq_pollitem_t *extra, size_t count, long timeout
         return err_set (error, LITEDFS_CANCELLED, "cancelled");
     dealer_process (self->name);
     for (struct peer *peer = self->peers; peer; peer = peer->next)
-        dealer_process (peer->dealer);
+        if (peer->dealer)
+            dealer_process (peer->dealer);
     return 0;
 }
 
