@@ -23,6 +23,19 @@
  * transaction that would add the row, so no order is overtaken.  An id with a tombstone is refused whether
  * it is due or not, until blockstore_expire has removed it together with the file.
  *
+ * How a deleted block comes back, by an order to copy it here (blockstore_begin_copy):
+ *
+ *   1  data, trailer and syncs as above              tombstone, file in writing/: the start removes the file
+ *   2  commit of the row and its change, without     row, file in writing/: the start renames it, over a
+ *      the tombstone                                 file of the deleted block that could not be removed
+ *   3  rename                                        as for any block
+ *
+ * The copy began after the delete that its tombstone tells of.  A delete that is ordered after it began
+ * marks the writing between its commit and the next one, so the finish of the copy either comes before
+ * that order, and the block is deleted, or is refused.  Files of buried ids are removed under a lock of
+ * its own, for which a copy waits before it makes its file: so nobody who removes what an old delete left
+ * meets the new file.
+ *
  * A rename that fails costs nothing: readers look into writing/ too, the next start renames.
  *
  * fdatasync that fails is not tried again: the kernel may have dropped the pages and say yes the second
@@ -203,6 +216,7 @@ destroy (struct blockstore *self)
         close (self->root);
     if (self->lock_fd >= 0)
         close (self->lock_fd); // the last: another process may go on from here
+    pthread_mutex_destroy (&self->removal);
     pthread_mutex_destroy (&self->commit);
     pthread_mutex_destroy (&self->lock);
     free (self->path);
@@ -222,6 +236,7 @@ create (const struct blockstore_options *options)
     self->tombstone_ms = options->tombstone_ms ? options->tombstone_ms : TOMBSTONE_MS;
     self->clock = options->clock ? options->clock : clock_system ();
     self->log = options->log;
+    pthread_mutex_init (&self->removal, NULL);
     pthread_mutex_init (&self->commit, NULL);
     pthread_mutex_init (&self->lock, NULL);
     self->path = strdup (options->path);

@@ -56,6 +56,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "litedfs.h"
+#include "wire/message.h"
 
 /* The most blocks that one blockstore_finish takes. */
 #define BLOCKSTORE_FINISH_MAX 64
@@ -162,6 +163,13 @@ int blockstore_begin (struct blockstore *self, uint64_t block, const struct uuid
                       uint64_t index, const char *path, size_t path_size, struct writing **out,
                       struct blockstore_block *existing, litedfs_error_t *error);
 
+/* The same by an order of the name node: an id that was deleted may be written again.  Its tombstone goes
+ * with the finish, in one transaction; until then it is as deleted as before. */
+int blockstore_begin_copy (struct blockstore *self, uint64_t block, const struct uuid *file,
+                           uint64_t index, const char *path, size_t path_size,
+                           struct writing **out, struct blockstore_block *existing,
+                           litedfs_error_t *error);
+
 /* Write bytes.  offset, and size unless these are the last bytes, are multiples of CRC_UNIT.  units are
  * the CRCs of the bytes' units (crc_units gives them), or NULL: then they are computed.  Bytes below
  * writing_offset were written already and are compared by their CRCs instead.
@@ -175,9 +183,11 @@ int blockstore_begin (struct blockstore *self, uint64_t block, const struct uuid
 int blockstore_append (struct writing *self, uint64_t offset, const void *data, size_t size,
                        const uint32_t *units, litedfs_error_t *error);
 
-/* How many bytes are written without a gap; the block's id.  Do not block. */
+/* How many bytes are written without a gap; the block's id; whether it was deleted by order meanwhile.  Do
+ * not block. */
 uint64_t writing_offset (const struct writing *self);
 uint64_t writing_block (const struct writing *self);
+bool writing_buried (const struct writing *self);
 
 /* Have the kernel start to write what is left, so that a blockstore_finish soon after is short.  Does not
  * fail and seldom blocks. */
@@ -219,16 +229,35 @@ size_t blockstore_read_room (uint64_t offset, size_t size);
 int blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
                      void *room, struct slice *out, uint32_t *out_crc, litedfs_error_t *error);
 
+/* What the trailer of a finished block says.  path is the caller's to free; it has a NUL behind its last
+ * byte, which path_size does not count. */
+struct blockstore_description {
+    struct uuid file;
+    uint64_t index;
+    uint64_t count;
+    uint64_t size;
+    uint32_t crc;
+    char *path;
+    size_t path_size;
+};
+
+/* Describe a finished block.  Errors as blockstore_read. */
+int blockstore_describe (struct blockstore *self, uint64_t block,
+                         struct blockstore_description *out, litedfs_error_t *error);
+
 /* ---- orders and reports ------------------------------------------------------------------------ */
 
-/* Delete a block.  Numbers rise within a call. */
+/* Delete a block, or copy it to the node `target`.  Numbers rise within a call. */
 struct blockstore_order {
     uint64_t number;
     uint64_t block;
+    enum order_kind kind;
+    uint32_t target; // ORDER_COPY
 };
 
-/* Run orders of an epoch, all in one transaction: a finished block goes, a block in writing can only be
- * abandoned, and every id is refused for tombstone_ms.  Orders up to the last number that ran of this
+/* Run orders of an epoch, some hundred in a transaction.  Delete: a finished block goes, a block in
+ * writing can only be abandoned, and the id is refused for tombstone_ms.  Copy: nothing happens here but
+ * that its number is stored; the caller sees to it.  Orders up to the last number that ran of this
  * epoch are skipped.  LITEDFS_STALE for an epoch below any that was seen (the text says both),
  * LITEDFS_INVALID for numbers that do not rise. */
 int blockstore_execute (struct blockstore *self, uint32_t epoch,

@@ -8,8 +8,10 @@
  * (what a crash left, rebuild).
  *
  * Locks.  `commit` is held while the index changes and while what follows from the change and must not be
- * overtaken is done (the renames of finished blocks).  `lock` guards identity, state and the table of
- * writings for a few instructions, never over the disk.  commit before lock.
+ * overtaken is done (the renames of finished blocks).  `removal` is held by who removes files of ids with a
+ * tombstone, from before the tombstone is written or looked at until the files are gone.  `lock` guards
+ * identity, state and the table of writings for a few instructions, never over the disk.  removal before
+ * commit before lock.
  */
 
 #include "datanode/blockcache.h"
@@ -37,6 +39,7 @@ struct blockstore {
     struct log *log;
     struct blockstore_index *index;
     struct blockcache *cache;
+    pthread_mutex_t removal;
     pthread_mutex_t commit;
     pthread_mutex_t lock;
     struct blockstore_identity identity;
@@ -57,9 +60,10 @@ struct writing {
     char *path;
     size_t path_size;
     int fd;
+    bool copy;            // by order: a tombstone from before it began does not refuse it
     bool sealed;          // its last bytes are there
     litedfs_error_t lost; // number not 0: its file cannot be trusted any more, and why
-    atomic_bool buried;   // deleted by order
+    atomic_bool buried;   // deleted by order since it began; changes under `commit`
     uint64_t offset;
     uint64_t started; // write-back was started up to here
     uint32_t *units;
@@ -82,8 +86,8 @@ void blockstore_change_done (struct blockstore *self);
 /* Bytes that may be written. */
 int blockstore_free (struct blockstore *self, uint64_t *out, litedfs_error_t *error);
 
-/* Tell the writings of these ids, if there are any, that they were buried; say whether a block is being
- * written. */
+/* Tell the writing of this id, if there is one, that it was buried (under `commit`); say whether a block
+ * is being written. */
 void blockstore_bury_writing (struct blockstore *self, uint64_t block);
 bool blockstore_is_writing (struct blockstore *self, uint64_t block);
 

@@ -6,8 +6,11 @@
  * crash in between repeats nothing and loses nothing.  A delete needs pages of the index; on a full disk a
  * slice that does not fit is tried again smaller, and each one makes room for the next.
  *
- * Files go after the commit, without the commit's lock: nobody can make the same id again before its
- * tombstone is gone, and the tombstone goes only with the file (blockstore_expire, or the next start).
+ * Files go after the commit, without the commit's lock.  Nobody can make the same id again before its
+ * tombstone is gone, and the tombstone goes only with the file (blockstore_expire, or the next start);
+ * except a copy by order, which waits for the lock of removals first.
+ *
+ * Of an order to copy, only that it came is stored here.
  */
 
 #include "datanode/blockstore_impl.h"
@@ -68,9 +71,12 @@ execute_rows (struct blockstore *self, struct index_txn *txn, uint32_t epoch,
 {
     int64_t until_ms = clock_wall (self->clock) + self->tombstone_ms;
     for (size_t i = 0; i < n; i++) {
-        int rc = index_remove (txn, orders[i].block, error);
-        if (rc == 0 || rc == LITEDFS_NOT_FOUND)
-            rc = index_bury (txn, orders[i].block, until_ms, error);
+        int rc = 0;
+        if (orders[i].kind == ORDER_DELETE) {
+            rc = index_remove (txn, orders[i].block, error);
+            if (rc == 0 || rc == LITEDFS_NOT_FOUND)
+                rc = index_bury (txn, orders[i].block, until_ms, error);
+        }
         if (rc < 0)
             return rc;
         txn->state.order_number = orders[i].number;
@@ -79,13 +85,23 @@ execute_rows (struct blockstore *self, struct index_txn *txn, uint32_t epoch,
     return 0;
 }
 
+/* After the commit, under its lock: what is being written of these blocks cannot be finished any more. */
+static void
+bury_writings (struct blockstore *self, const struct blockstore_order *orders, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (orders[i].kind == ORDER_DELETE)
+            blockstore_bury_writing (self, orders[i].block);
+}
+
 /* After the commit: nobody may use the files any more. */
 static void
 remove_files (struct blockstore *self, const struct blockstore_order *orders, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         litedfs_error_t reason;
-        blockstore_bury_writing (self, orders[i].block);
+        if (orders[i].kind != ORDER_DELETE)
+            continue;
         blockcache_drop (self->cache, orders[i].block);
         if (blockstore_unlink (self, orders[i].block, &reason) < 0)
             log_warning (self->log, "block[%016" PRIx64 "]: deleted; its file goes later: %s",
@@ -94,10 +110,10 @@ remove_files (struct blockstore *self, const struct blockstore_order *orders, si
     }
 }
 
-/* Run orders in one transaction; those that ran before are skipped. */
+/* Run orders in one transaction, under the lock of removals; those that ran before are skipped. */
 static int
-execute_slice (struct blockstore *self, uint32_t epoch, const struct blockstore_order *orders,
-               size_t n, litedfs_error_t *error)
+run_slice (struct blockstore *self, uint32_t epoch, const struct blockstore_order *orders,
+           size_t n, litedfs_error_t *error)
 {
     struct index_txn txn;
     uint64_t last = 0;
@@ -112,12 +128,24 @@ execute_slice (struct blockstore *self, uint32_t epoch, const struct blockstore_
     if (rc == 0 && n > 0) {
         rc = execute_rows (self, &txn, epoch, orders, n, error);
         rc = blockstore_change_end (self, &txn, rc, error);
+        if (rc == 0)
+            bury_writings (self, orders, n);
     } else
         index_abort (&txn);
     blockstore_change_done (self);
     FAULT ("blockstore_after_execute");
     if (rc == 0)
         remove_files (self, orders, n);
+    return rc;
+}
+
+static int
+execute_slice (struct blockstore *self, uint32_t epoch, const struct blockstore_order *orders,
+               size_t n, litedfs_error_t *error)
+{
+    pthread_mutex_lock (&self->removal);
+    int rc = run_slice (self, epoch, orders, n, error);
+    pthread_mutex_unlock (&self->removal);
     return rc;
 }
 
@@ -282,32 +310,42 @@ expire_page (struct blockstore *self, struct index_txn *txn, const struct index_
     return rc;
 }
 
+/* Look at the tombstones of a page that begins at id *from, which moves on behind it. */
+static int
+expire_from (struct blockstore *self, uint64_t *from, size_t *count, int64_t now_ms,
+             litedfs_error_t *error)
+{
+    struct index_txn txn;
+    struct index_tombstone page[EXPIRE_PAGE];
+    size_t removed = 0;
+    int rc = blockstore_change_begin (self, &txn, error);
+    if (rc < 0)
+        return rc;
+    rc = index_tombstones (&txn, *from, EXPIRE_PAGE, page, count, error);
+    if (rc == 0)
+        rc = expire_page (self, &txn, page, *count, now_ms, &removed, error);
+    if (rc == 0 && removed == 0)
+        index_abort (&txn); // what changes nothing writes nothing
+    else
+        rc = blockstore_change_end (self, &txn, rc, error);
+    blockstore_change_done (self);
+    if (rc == 0 && *count > 0)
+        *from = page[*count - 1].block + 1;
+    return rc;
+}
+
 int
 blockstore_expire (struct blockstore *self, litedfs_error_t *error)
 {
     int64_t now_ms = clock_wall (self->clock);
     uint64_t from = 0;
     size_t count = EXPIRE_PAGE;
+    int rc = 0;
     blockstore_index_maintain (self->index);
-    while (count == EXPIRE_PAGE) {
-        struct index_txn txn;
-        struct index_tombstone page[EXPIRE_PAGE];
-        size_t removed = 0;
-        int rc = blockstore_change_begin (self, &txn, error);
-        if (rc < 0)
-            return rc;
-        rc = index_tombstones (&txn, from, EXPIRE_PAGE, page, &count, error);
-        if (rc == 0)
-            rc = expire_page (self, &txn, page, count, now_ms, &removed, error);
-        if (rc == 0 && removed == 0)
-            index_abort (&txn); // what changes nothing writes nothing
-        else
-            rc = blockstore_change_end (self, &txn, rc, error);
-        blockstore_change_done (self);
-        if (rc < 0)
-            return rc;
-        if (count > 0)
-            from = page[count - 1].block + 1;
+    while (rc == 0 && count == EXPIRE_PAGE) {
+        pthread_mutex_lock (&self->removal);
+        rc = expire_from (self, &from, &count, now_ms, error);
+        pthread_mutex_unlock (&self->removal);
     }
-    return 0;
+    return rc;
 }

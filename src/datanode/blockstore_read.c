@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int
@@ -129,22 +131,40 @@ was_deleted (struct blockstore *self, uint64_t block)
     return rc == LITEDFS_NOT_FOUND || rc == LITEDFS_LEASE_LOST;
 }
 
+/* The entry of a block in the cache, to be released. */
+static int
+find_block (struct blockstore *self, uint64_t block, struct open_block **out,
+            litedfs_error_t *error)
+{
+    *out = blockcache_find (self->cache, block);
+    if (*out)
+        return 0;
+    int rc = open_block (self, block, out, error);
+    if (rc == LITEDFS_CORRUPT && was_deleted (self, block))
+        rc = err_set (error, LITEDFS_NOT_FOUND, "block[%016" PRIx64 "]: it was deleted", block);
+    return rc;
+}
+
+/* A block cannot be read: said once, not for each try of each reader. */
+static void
+complain (struct blockstore *self, uint64_t block, const litedfs_error_t *why)
+{
+    if ((why->number == LITEDFS_CORRUPT || why->number == LITEDFS_IO) &&
+        atomic_exchange (&self->bad_block, block) != block)
+        log_error (self->log, "block %016" PRIx64 " cannot be read: %s", block, why->text);
+}
+
 static int
 read_range (struct blockstore *self, uint64_t block, uint64_t offset, size_t size, void *room,
             struct slice *out, uint32_t *out_crc, litedfs_error_t *error)
 {
     char name[BLOCKSTORE_NAME_SIZE];
-    struct open_block *entry = blockcache_find (self->cache, block);
-    if (!entry) {
-        int rc = open_block (self, block, &entry, error);
-        if (rc == LITEDFS_CORRUPT && was_deleted (self, block))
-            rc = err_set (error, LITEDFS_NOT_FOUND, "block[%016" PRIx64 "]: it was deleted",
-                          block);
-        if (rc < 0)
-            return rc;
-    }
-    int rc = blockfile_read (entry->fd, blockstore_name (block, name), &entry->trailer, offset,
-                             size, room, out, out_crc, error);
+    struct open_block *entry;
+    int rc = find_block (self, block, &entry, error);
+    if (rc < 0)
+        return rc;
+    rc = blockfile_read (entry->fd, blockstore_name (block, name), &entry->trailer, offset,
+                         size, room, out, out_crc, error);
     blockcache_release (self->cache, entry);
     return rc;
 }
@@ -155,12 +175,38 @@ blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_
 {
     litedfs_error_t why;
     int rc = read_range (self, block, offset, size, room, out, out_crc, &why);
-
-    // Once, not for each try of each reader.
-    if ((rc == LITEDFS_CORRUPT || rc == LITEDFS_IO) &&
-        atomic_exchange (&self->bad_block, block) != block)
-        log_error (self->log, "block %016" PRIx64 " cannot be read: %s", block, why.text);
+    if (rc < 0)
+        complain (self, block, &why);
     if (rc < 0 && error)
         *error = why;
+    return rc;
+}
+
+int
+blockstore_describe (struct blockstore *self, uint64_t block,
+                     struct blockstore_description *out, litedfs_error_t *error)
+{
+    litedfs_error_t why;
+    struct open_block *entry;
+    int rc = find_block (self, block, &entry, &why);
+    if (rc < 0) {
+        complain (self, block, &why);
+        if (error)
+            *error = why;
+        return rc;
+    }
+    const struct blockfile *trailer = &entry->trailer;
+    *out = (struct blockstore_description){.file = trailer->file,
+                                           .index = trailer->index,
+                                           .count = trailer->count,
+                                           .size = trailer->size,
+                                           .crc = trailer->crc,
+                                           .path = malloc (trailer->path_size + 1),
+                                           .path_size = trailer->path_size};
+    if (out->path)
+        memcpy (out->path, trailer->path, trailer->path_size + 1);
+    else
+        rc = err_set (error, LITEDFS_MEMORY, "block[%016" PRIx64 "]: out of memory", block);
+    blockcache_release (self->cache, entry);
     return rc;
 }

@@ -119,10 +119,18 @@ create (struct blockstore *self, uint64_t block, const struct uuid *file, uint64
     return writing;
 }
 
+/* Until nobody removes files of a delete from before.  Who begins to after this sees the writing. */
+static void
+await_removal (struct blockstore *self)
+{
+    pthread_mutex_lock (&self->removal);
+    pthread_mutex_unlock (&self->removal);
+}
+
 /* Whether the index lets a block be written, and the disk has room. */
 static int
-check_begin (struct blockstore *self, uint64_t block, struct blockstore_block *existing,
-             litedfs_error_t *error)
+check_begin (struct blockstore *self, uint64_t block, bool copy,
+             struct blockstore_block *existing, litedfs_error_t *error)
 {
     struct blockstore_block row;
     uint64_t left = 0;
@@ -132,6 +140,10 @@ check_begin (struct blockstore *self, uint64_t block, struct blockstore_block *e
             *existing = row;
         return err_set (error, LITEDFS_EXISTS, "block[%016" PRIx64 "]: it is finished here",
                         block);
+    }
+    if (rc == LITEDFS_LEASE_LOST && copy) {
+        await_removal (self);
+        rc = LITEDFS_NOT_FOUND;
     }
     if (rc != LITEDFS_NOT_FOUND)
         return rc;
@@ -143,10 +155,11 @@ check_begin (struct blockstore *self, uint64_t block, struct blockstore_block *e
     return rc;
 }
 
-int
-blockstore_begin (struct blockstore *self, uint64_t block, const struct uuid *file,
-                  uint64_t index, const char *path, size_t path_size, struct writing **out,
-                  struct blockstore_block *existing, litedfs_error_t *error)
+/* Begin; copy: by order. */
+static int
+begin (struct blockstore *self, bool copy, uint64_t block, const struct uuid *file,
+       uint64_t index, const char *path, size_t path_size, struct writing **out,
+       struct blockstore_block *existing, litedfs_error_t *error)
 {
     char name[BLOCKSTORE_NAME_SIZE];
     *out = NULL;
@@ -157,12 +170,13 @@ blockstore_begin (struct blockstore *self, uint64_t block, const struct uuid *fi
     struct writing *writing = create (self, block, file, index, path, path_size);
     if (!writing)
         return err_set (error, LITEDFS_MEMORY, "block[%016" PRIx64 "]: out of memory", block);
+    writing->copy = copy;
     if (!enlist (writing)) {
         dismiss (writing);
         return err_set (error, LITEDFS_LOCKED, "block[%016" PRIx64 "]: it is being written",
                         block);
     }
-    int rc = check_begin (self, block, existing, error);
+    int rc = check_begin (self, block, copy, existing, error);
     if (rc == 0) {
         writing->fd = openat (self->root, blockstore_writing_name (block, name),
                               O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -177,6 +191,22 @@ blockstore_begin (struct blockstore *self, uint64_t block, const struct uuid *fi
     return 0;
 }
 
+int
+blockstore_begin (struct blockstore *self, uint64_t block, const struct uuid *file,
+                  uint64_t index, const char *path, size_t path_size, struct writing **out,
+                  struct blockstore_block *existing, litedfs_error_t *error)
+{
+    return begin (self, false, block, file, index, path, path_size, out, existing, error);
+}
+
+int
+blockstore_begin_copy (struct blockstore *self, uint64_t block, const struct uuid *file,
+                       uint64_t index, const char *path, size_t path_size, struct writing **out,
+                       struct blockstore_block *existing, litedfs_error_t *error)
+{
+    return begin (self, true, block, file, index, path, path_size, out, existing, error);
+}
+
 /* ---- append ------------------------------------------------------------------------------------- */
 
 uint64_t
@@ -189,6 +219,12 @@ uint64_t
 writing_block (const struct writing *self)
 {
     return self->block;
+}
+
+bool
+writing_buried (const struct writing *self)
+{
+    return atomic_load (&self->buried);
 }
 
 static int
@@ -417,6 +453,19 @@ sync_items (struct blockstore *self, struct blockstore_finish *items, size_t n)
             err_set_errno (&items[i].error, LITEDFS_IO, errnum, "%s/writing: sync", self->path);
 }
 
+/* Whether a block that was written may be added: 0 if it was deleted since it began, LITEDFS_NOT_FOUND if it
+ * was not.  The tombstone of before that a copy may have leaves with this transaction. */
+static int
+find_buried (struct index_txn *txn, const struct writing *writing, litedfs_error_t *error)
+{
+    if (!writing->copy)
+        return index_buried (txn, writing->block, error);
+    if (atomic_load (&writing->buried))
+        return 0;
+    int rc = index_unbury (txn, writing->block, error);
+    return rc == 0 ? LITEDFS_NOT_FOUND : rc;
+}
+
 /* Add the rows of the items without an error, in one transaction; an item that was deleted meanwhile gets
  * its error.  Anything else fails them all. */
 static int
@@ -427,7 +476,7 @@ add_rows (struct index_txn *txn, struct blockstore_finish *items, size_t n, int6
         if (items[i].error.number)
             continue;
         struct writing *writing = items[i].writing;
-        int rc = index_buried (txn, writing->block, error);
+        int rc = find_buried (txn, writing, error);
         if (rc == 0) {
             err_set (&items[i].error, LITEDFS_LEASE_LOST,
                      "block[%016" PRIx64 "]: it was deleted by order while it was written",

@@ -22,7 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_BYTES ((size_t) 4 << 20) // of buffers for reads that are not used now
+#define KEEP_BYTES ((size_t) 4 << 20)      // of buffers for reads that are not used now
+#define KEEP_COPY_BYTES ((size_t) 2 << 20) // the same for reads of copies
 
 /* A worker as the owner sees it. */
 struct pool_worker {
@@ -36,6 +37,7 @@ struct diskpool {
     char endpoint[64]; // of results
     zsock_t *results;
     struct readbuf_pool *buffers;
+    struct readbuf_pool *copy_buffers;
     unsigned writers;
     unsigned readers;
     size_t pending;
@@ -65,6 +67,7 @@ start_worker (struct diskpool *self, unsigned number, struct blockstore *store, 
     args->store = store;
     args->log = log;
     args->buffers = self->buffers;
+    args->copy_buffers = self->copy_buffers;
     args->number = number;
     snprintf (args->jobs, sizeof args->jobs, "inproc://disk-%p-%u", (void *) self, number);
     snprintf (args->results, sizeof args->results, "%s", self->endpoint);
@@ -80,8 +83,9 @@ start_all (struct diskpool *self, struct blockstore *store, struct log *log,
            litedfs_error_t *error)
 {
     self->buffers = readbuf_pool_new (KEEP_BYTES);
+    self->copy_buffers = readbuf_pool_new (KEEP_COPY_BYTES);
     self->workers = calloc (self->worker_count, sizeof *self->workers);
-    if (!self->buffers || !self->workers)
+    if (!self->buffers || !self->copy_buffers || !self->workers)
         return err_set (error, LITEDFS_MEMORY, "disk workers: out of memory");
     self->results = zsock_new (ZMQ_PULL);
     zsock_set_rcvhwm (self->results, 0);
@@ -143,6 +147,7 @@ diskpool_stop (struct diskpool **self)
     }
     close_bound (&pool->results, pool->endpoint);
     readbuf_pool_destroy (&pool->buffers);
+    readbuf_pool_destroy (&pool->copy_buffers);
     free (pool->workers);
     free (pool);
     *self = NULL;
@@ -172,6 +177,7 @@ check_job (const struct disk_job *job, size_t payload_size, litedfs_error_t *err
             wrong = "orders";
         break;
     case DISK_ABANDON:
+    case DISK_DESCRIBE:
         break;
     default:
         wrong = "kind";
@@ -214,6 +220,7 @@ pack_job (zmq_msg_t *out, const struct disk_job *job, litedfs_error_t *error)
         .kind = job->kind,
         .epoch = job->epoch,
         .last = job->last,
+        .copy = job->copy,
         .size = job->size,
         .order_count = job->kind == DISK_EXECUTE ? job->order_count : 0,
         .unit_count = writes && job->units ? job->unit_count : 0,
@@ -271,7 +278,7 @@ diskpool_submit (struct diskpool *self, const struct disk_job *job, zmq_msg_t *p
         return rc;
     }
     struct pool_worker *worker = &self->workers[self->worker_count - 1];
-    if (job->kind == DISK_READ)
+    if (job->kind == DISK_READ || job->kind == DISK_DESCRIBE)
         worker = least_busy_reader (self);
     else if (job->kind != DISK_EXECUTE)
         worker = writer_of (self, job->block);
@@ -335,11 +342,7 @@ diskpool_result (struct diskpool *self, struct disk_result *out, zmq_msg_t *payl
         return true;
     self->workers[frame.worker].owed--;
     self->pending--;
-    if (out->kind == DISK_EXECUTED) {
-        if (zmq_msg_size (payload) > 0)
-            sweep (self, payload);
-        zmq_msg_close (payload);
-        zmq_msg_init (payload);
-    }
+    if (out->kind == DISK_EXECUTED && zmq_msg_size (payload) > 0)
+        sweep (self, payload);
     return true;
 }

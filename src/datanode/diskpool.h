@@ -40,6 +40,7 @@ enum disk_job_kind {
     DISK_WRITE = 1, // append the payload to a block; offset 0 starts it
     DISK_ABANDON,   // remove a block that is not finished; one that is not there is no error
     DISK_READ,      // read a range of a finished block
+    DISK_DESCRIBE,  // say what the trailer of a finished block says
     DISK_EXECUTE    // run orders (blockstore_execute)
 };
 
@@ -47,11 +48,14 @@ enum disk_job_kind {
  * caller's and is copied. */
 struct disk_job {
     enum disk_job_kind kind;
-    uint64_t token;        // the caller's, comes back with the result
-    uint64_t block;        // WRITE, ABANDON, READ
-    uint64_t offset;       // WRITE, READ
-    size_t size;           // READ: up to DISK_READ_MAX
-    bool last;             // WRITE: these are the block's last bytes (may be none)
+    uint64_t token;  // the caller's, comes back with the result
+    uint64_t block;  // WRITE, ABANDON, READ, DESCRIBE
+    uint64_t offset; // WRITE, READ
+    size_t size;     // READ: up to DISK_READ_MAX
+    bool last;       // WRITE: these are the block's last bytes (may be none)
+    bool
+        copy; // WRITE at offset 0: by order, so a tombstone does not refuse it; READ: for such a
+              // copy, so its memory is not of diskpool_read_bytes
     uint64_t count;        // WRITE with last: the file's blocks, 0: not its last block
     struct uuid file;      // WRITE at offset 0: whose block this is
     uint64_t index;        // WRITE at offset 0
@@ -69,7 +73,9 @@ enum disk_result_kind {
     DISK_DURABLE, // of a WRITE with last: size, crc and seq, or an error and the block is gone
     DISK_ABANDONED, // of an ABANDON
     DISK_READ_DONE, // of a READ: offset as asked, size and crc of the payload
-    DISK_EXECUTED   // of an EXECUTE: the orders of epoch up to number are done and durable
+    DISK_DESCRIBED, // of a DESCRIBE: size, crc, file, index, count; the payload is the path
+    DISK_EXECUTED // of an EXECUTE: the orders of epoch up to number are done and durable; the payload
+    // is those that were asked for, struct blockstore_order, unless memory is short
 };
 
 /* A result.  error.number is 0 or says what went wrong.  Errors of a WRITE:
@@ -79,7 +85,8 @@ enum disk_result_kind {
  *   LITEDFS_LEASE_LOST  it was deleted by order; what was there is gone
  *   others              as blockstore_append; the block stays until it is abandoned
  *
- * Errors of a READ as blockstore_read, of an EXECUTE as blockstore_execute. */
+ * Errors of a READ as blockstore_read, of a DESCRIBE as blockstore_describe, of an EXECUTE as
+ * blockstore_execute. */
 struct disk_result {
     enum disk_result_kind kind;
     uint64_t token;
@@ -88,8 +95,11 @@ struct disk_result {
     uint64_t size;
     uint32_t crc;
     uint64_t seq;
-    uint32_t epoch;  // EXECUTED
-    uint64_t number; // EXECUTED: of the last order of the job
+    struct uuid file; // DESCRIBED
+    uint64_t index;   // DESCRIBED
+    uint64_t count;   // DESCRIBED
+    uint32_t epoch;   // EXECUTED
+    uint64_t number;  // EXECUTED: of the last order of the job
     litedfs_error_t error;
 };
 
@@ -111,10 +121,12 @@ int diskpool_submit (struct diskpool *self, const struct disk_job *job, zmq_msg_
 zsock_t *diskpool_socket (struct diskpool *self);
 
 /* The next result; false if none waits.  *payload, which need not be initialised, is always the caller's
- * to close with zmq_msg_close or to send; it is empty unless a READ succeeded.  Does not block. */
+ * to close with zmq_msg_close or to send; it is empty unless a READ, a DESCRIBE or an EXECUTE succeeded.
+ * Does not block. */
 bool diskpool_result (struct diskpool *self, struct disk_result *out, zmq_msg_t *payload);
 
-/* The bytes of memory of reads that are running, or whose payloads were not yet sent and closed. */
+/* The bytes of memory of reads that are running, or whose payloads were not yet sent and closed; those
+ * with `copy` do not count. */
 size_t diskpool_read_bytes (struct diskpool *self);
 
 /* How many jobs wait for their (last) result. */

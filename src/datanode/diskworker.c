@@ -239,7 +239,11 @@ begin_block (struct writer *self, const struct job *job, struct writing ***out,
     int rc;
     if (frame->offset == 0) {
         rc = reserve_open (self, &result->error);
-        if (rc == 0)
+        if (rc == 0 && frame->copy)
+            rc = blockstore_begin_copy (store, frame->block, &frame->file, frame->index,
+                                        job->path, frame->path_size, &writing, &row,
+                                        &result->error);
+        else if (rc == 0)
             rc = blockstore_begin (store, frame->block, &frame->file, frame->index, job->path,
                                    frame->path_size, &writing, &row, &result->error);
         if (rc == 0) {
@@ -252,7 +256,7 @@ begin_block (struct writer *self, const struct job *job, struct writing ***out,
         if (rc == 0)
             rc = err_set (&result->error, LITEDFS_EXISTS,
                           "block[%016" PRIx64 "]: it is finished here", frame->block);
-        else if (rc == LITEDFS_NOT_FOUND)
+        else if (rc == LITEDFS_NOT_FOUND || (rc == LITEDFS_LEASE_LOST && frame->copy))
             rc = err_set (&result->error, LITEDFS_GAP,
                           "block[%016" PRIx64 "]: bytes at 0 are missing before %" PRIu64,
                           frame->block, frame->offset);
@@ -334,7 +338,7 @@ run_sweep (struct writer *self, struct job *job)
     size_t count = zmq_msg_size (&job->payload) / sizeof *orders;
     for (size_t i = 0; i < count && self->open_count > 0; i++) {
         struct writing **at = find_open (self, orders[i].block);
-        if (at)
+        if (at && writing_buried (*at)) // not one that was begun anew by order
             abandon_open (self, at);
     }
 }
@@ -424,7 +428,8 @@ run_read (struct worker *self, const struct job *job)
     zmq_msg_t payload;
     struct slice range = {NULL, 0};
     struct readbuf *buffer =
-        readbuf_get (self->args->buffers, blockstore_read_room (frame->offset, frame->size));
+        readbuf_get (frame->copy ? self->args->copy_buffers : self->args->buffers,
+                     blockstore_read_room (frame->offset, frame->size));
     zmq_msg_init (&payload);
     int rc;
     if (!buffer)
@@ -443,6 +448,32 @@ run_read (struct worker *self, const struct job *job)
     send_result (self, &result, &payload, false);
 }
 
+/* What a copy of the block is sent along with; the path is the payload. */
+static void
+run_describe (struct worker *self, const struct job *job)
+{
+    struct blockstore_description found = {.path = NULL};
+    struct disk_result result = {
+        .kind = DISK_DESCRIBED, .token = job->frame->token, .block = job->frame->block};
+    zmq_msg_t payload;
+    int rc = blockstore_describe (self->args->store, job->frame->block, &found, &result.error);
+    if (rc == 0 && zmq_msg_init_size (&payload, found.path_size) < 0)
+        rc = err_set (&result.error, LITEDFS_MEMORY, "disk worker: out of memory");
+    else if (rc == 0 && found.path_size > 0)
+        memcpy (zmq_msg_data (&payload), found.path, found.path_size);
+    if (rc == 0) {
+        result.file = found.file;
+        result.index = found.index;
+        result.count = found.count;
+        result.size = found.size;
+        result.crc = found.crc;
+        result.error.number = 0; // a call that succeeded may have left one
+    } else
+        zmq_msg_init (&payload);
+    free (found.path);
+    send_result (self, &result, &payload, false);
+}
+
 void
 diskworker_read (struct actor_pipe *pipe, void *args)
 {
@@ -451,10 +482,12 @@ diskworker_read (struct actor_pipe *pipe, void *args)
         return;
     while (!actor_stopping (pipe)) {
         struct job job;
-        if (take_job (&self, &job))
-            run_read (&self, &job);
-        else
+        if (!take_job (&self, &job))
             wait_for_job (&self, -1);
+        else if (job.frame->kind == DISK_DESCRIBE)
+            run_describe (&self, &job);
+        else
+            run_read (&self, &job);
         close_job (&job);
     }
     close_worker (&self);
@@ -462,7 +495,7 @@ diskworker_read (struct actor_pipe *pipe, void *args)
 
 /* ---- orders ------------------------------------------------------------------------------------- */
 
-/* The orders go back with the result, for the sweep. */
+/* The orders go back with the result, for the sweep and for who carries the rest of them out. */
 static void
 run_execute (struct worker *self, const struct job *job)
 {

@@ -45,6 +45,7 @@ struct disk_frame {
     int kind;
     uint32_t epoch;
     bool last;
+    bool copy;
     size_t size;
     size_t order_count;
     size_t unit_count;
@@ -62,6 +63,7 @@ struct diskworker {
     struct blockstore *store;
     struct log *log;
     struct readbuf_pool *buffers;
+    struct readbuf_pool *copy_buffers; // for reads of copies
     unsigned number;
     char jobs[64];    // endpoint to pull jobs from
     char results[64]; // endpoint to push results to

@@ -7,7 +7,7 @@
 static int
 execute (uint32_t epoch, uint64_t number, uint64_t block)
 {
-    struct blockstore_order order = {number, block};
+    struct blockstore_order order = {.number = number, .block = block};
     return blockstore_execute (store, epoch, &order, 1, &error);
 }
 
@@ -96,7 +96,8 @@ END_TEST
 
 START_TEST (orders_run_once_and_old_ones_are_skipped)
 {
-    struct blockstore_order orders[] = {{5, 1}, {6, 2}, {9, 3}};
+    struct blockstore_order orders[] = {
+        {.number = 5, .block = 1}, {.number = 6, .block = 2}, {.number = 9, .block = 3}};
     for (uint64_t block = 1; block <= 4; block++)
         store_put (block, 10);
     expect (0, blockstore_execute (store, 3, orders, 3, &error));
@@ -133,7 +134,8 @@ END_TEST
 
 START_TEST (orders_whose_numbers_do_not_rise_are_refused_as_a_whole)
 {
-    struct blockstore_order orders[] = {{1, 1}, {3, 2}, {3, 3}};
+    struct blockstore_order orders[] = {
+        {.number = 1, .block = 1}, {.number = 3, .block = 2}, {.number = 3, .block = 3}};
     store_put (1, 10);
     expect (LITEDFS_INVALID, blockstore_execute (store, 1, orders, 3, &error));
     expect (LITEDFS_INVALID, execute (1, 0, 1));
@@ -146,7 +148,7 @@ START_TEST (a_thousand_orders_run_at_once)
     enum { N = 1000 };
     struct blockstore_order orders[N];
     for (uint64_t i = 0; i < N; i++)
-        orders[i] = (struct blockstore_order){i + 1, i + 1};
+        orders[i] = (struct blockstore_order){.number = i + 1, .block = i + 1};
     store_put (999, 10);
     store_put (1001, 10);
     expect (0, blockstore_execute (store, 1, orders, N, &error));
@@ -180,7 +182,7 @@ START_TEST (many_tombstones_leave_at_once)
     enum { N = 2000 };
     struct blockstore_order orders[N];
     for (uint64_t i = 0; i < N; i++)
-        orders[i] = (struct blockstore_order){i + 1, i + 1};
+        orders[i] = (struct blockstore_order){.number = i + 1, .block = i + 1};
     expect (0, blockstore_execute (store, 1, orders, N, &error));
     fake_clock_advance (&store_clock, 3600000);
     expect (0, blockstore_expire (store, &error));
@@ -303,7 +305,7 @@ static void
 delete_with_fault (void)
 {
     struct blockstore_options options = store_options ();
-    struct blockstore_order orders[] = {{1, 1}, {2, 2}};
+    struct blockstore_order orders[] = {{.number = 1, .block = 1}, {.number = 2, .block = 2}};
     if (blockstore_open (&store, &options, &error) < 0)
         _exit (1);
     for (uint64_t block = 1; block <= 3; block++)

@@ -134,7 +134,7 @@ START_TEST (several_threads_read_while_blocks_are_written_and_deleted)
     for (uintptr_t i = 0; i < READERS; i++)
         ck_assert_int_eq (pthread_create (&threads[i], NULL, reader, (void *) (i + 1)), 0);
     for (uint64_t block = 1; block <= BLOCKS; block += 2) {
-        struct blockstore_order order = {block, block};
+        struct blockstore_order order = {.number = block, .block = block};
         unsigned before = atomic_load (&reads);
         while (atomic_load (&reads) < before + 10)
             sched_yield ();

@@ -372,7 +372,8 @@ START_TEST (a_full_disk_refuses_writes_and_takes_deletes)
     while (write (fd, bytes, 4096) > 0)
         ;
     close (fd);
-    struct blockstore_order orders[3] = {{1, 1}, {2, 2}, {3, 3}};
+    struct blockstore_order orders[3] = {
+        {.number = 1, .block = 1}, {.number = 2, .block = 2}, {.number = 3, .block = 3}};
     expect (0, blockstore_execute (store, 1, orders, 3, &error));
     expect (LITEDFS_LEASE_LOST, store_stat (1));
     store_put (1000, 1 << 20);

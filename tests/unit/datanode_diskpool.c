@@ -248,7 +248,8 @@ END_TEST
 
 START_TEST (orders_remove_finished_blocks_and_those_being_written)
 {
-    struct blockstore_order orders[] = {{1, 1}, {2, 2}, {3, 3}};
+    struct blockstore_order orders[] = {
+        {.number = 1, .block = 1}, {.number = 2, .block = 2}, {.number = 3, .block = 3}};
     struct disk_job job = {
         .kind = DISK_EXECUTE, .token = 7, .epoch = 4, .orders = orders, .order_count = 3};
     submit_block (1, 1000, 1);
@@ -275,6 +276,146 @@ START_TEST (orders_remove_finished_blocks_and_those_being_written)
     expect (0, diskpool_submit (pool, &job, NULL, &error));
     ck_assert_int_eq (next ().error.number, LITEDFS_STALE);
     ck_assert_uint_eq (diskpool_pending (pool), 0);
+}
+END_TEST
+
+/* Submit a part of a copy by order. */
+static void
+submit_copy (uint64_t block, uint64_t offset, size_t size, bool last)
+{
+    zmq_msg_t payload;
+    uint8_t *bytes = store_bytes (block, (size_t) offset + size);
+    struct disk_job job = {.kind = DISK_WRITE,
+                           .block = block,
+                           .offset = offset,
+                           .last = last,
+                           .copy = true,
+                           .file = store_file (block),
+                           .path = slice_str ("/a/path")};
+    zmq_msg_init_size (&payload, size);
+    memcpy (zmq_msg_data (&payload), bytes + offset, size);
+    expect (0, diskpool_submit (pool, &job, &payload, &error));
+    free (bytes);
+}
+
+/* Delete a block; the payload of the result is the caller's. */
+static void
+delete_block (uint64_t number, uint64_t block, zmq_msg_t *payload)
+{
+    struct blockstore_order orders[] = {
+        {.number = number, .block = block},
+        {.number = number + 1, .block = 99, .kind = ORDER_COPY, .target = 5}};
+    struct disk_job job = {
+        .kind = DISK_EXECUTE, .epoch = 1, .orders = orders, .order_count = 2};
+    expect (0, diskpool_submit (pool, &job, NULL, &error));
+    struct disk_result result = next_with_payload (payload);
+    ck_assert (result.kind == DISK_EXECUTED && result.error.number == 0);
+}
+
+START_TEST (orders_that_were_run_come_back_with_the_result)
+{
+    zmq_msg_t payload;
+    delete_block (7, 1, &payload);
+    const struct blockstore_order *orders = zmq_msg_data (&payload);
+    ck_assert_uint_eq (zmq_msg_size (&payload), 2 * sizeof *orders);
+    ck_assert (orders[0].number == 7 && orders[0].kind == ORDER_DELETE);
+    ck_assert (orders[1].number == 8 && orders[1].kind == ORDER_COPY);
+    ck_assert (orders[1].block == 99 && orders[1].target == 5);
+    zmq_msg_close (&payload);
+}
+END_TEST
+
+START_TEST (a_copy_by_order_writes_a_deleted_block_again)
+{
+    zmq_msg_t payload;
+    submit_block (1, 1000, 1);
+    next ();
+    next ();
+    delete_block (1, 1, &payload);
+    zmq_msg_close (&payload);
+    submit_copy (1, CHUNK, 10, true); // without its beginning
+    ck_assert_int_eq (next ().error.number, LITEDFS_GAP);
+    submit_copy (1, 0, CHUNK, false);
+    ck_assert_int_eq (next ().error.number, 0);
+    submit_copy (1, CHUNK, 10, true);
+    ck_assert_int_eq (next ().error.number, 0);
+    struct disk_result result = next ();
+    ck_assert (result.kind == DISK_DURABLE && result.error.number == 0);
+    store_check (1, CHUNK + 10);
+}
+END_TEST
+
+START_TEST (a_sweep_that_comes_late_leaves_a_copy_that_was_begun_after_its_delete_alone)
+{
+    zmq_msg_t payload;
+    struct blockstore_order order = {.number = 1, .block = 1};
+    struct disk_job job = {
+        .kind = DISK_EXECUTE, .epoch = 1, .orders = &order, .order_count = 1};
+    uint64_t number = 0;
+    uint32_t epoch;
+    expect (0, diskpool_submit (pool, &job, NULL, &error));
+    do
+        blockstore_last_order (store, &epoch, &number);
+    while (number == 0);
+    submit_copy (1, 0, CHUNK, false);
+    while (!store_has_file ("writing", 1))
+        continue;
+    struct disk_result results[2] = {next_with_payload (&payload)}; // the sweep is sent with it
+    zmq_msg_close (&payload);
+    results[1] = next ();
+    ck_assert (results[0].error.number == 0 && results[1].error.number == 0);
+    submit_copy (1, CHUNK, 10, true);
+    ck_assert_int_eq (next ().error.number, 0);
+    ck_assert_int_eq (next ().kind, DISK_DURABLE);
+    store_check (1, CHUNK + 10);
+}
+END_TEST
+
+START_TEST (a_block_is_described_or_it_is_said_why_not)
+{
+    zmq_msg_t payload;
+    struct uuid file = store_file (10);
+    submit_block (10, 1000, 1);
+    next ();
+    next ();
+    submit (DISK_DESCRIBE, 10, 0, 0, 5);
+    struct disk_result result = next_with_payload (&payload);
+    ck_assert (result.kind == DISK_DESCRIBED && result.token == 5 && result.block == 10);
+    ck_assert_int_eq (result.error.number, 0);
+    ck_assert (uuid_equal (&result.file, &file) && result.index == 10 % 7 && result.count == 1);
+    ck_assert_uint_eq (result.size, 1000);
+    ck_assert (slice_equal (slice_of (zmq_msg_data (&payload), zmq_msg_size (&payload)),
+                            slice_str ("/a/path")));
+    zmq_msg_close (&payload);
+    submit (DISK_DESCRIBE, 11, 0, 0, 6);
+    result = next_with_payload (&payload);
+    ck_assert (result.kind == DISK_DESCRIBED && result.error.number == LITEDFS_NOT_FOUND);
+    ck_assert_uint_eq (zmq_msg_size (&payload), 0);
+    zmq_msg_close (&payload);
+    ck_assert_uint_eq (diskpool_pending (pool), 0);
+}
+END_TEST
+
+START_TEST (reads_of_copies_do_not_count_among_those_that_are_served)
+{
+    zmq_msg_t payloads[2];
+    struct disk_job job = {.kind = DISK_READ, .block = 1, .size = CHUNK, .copy = true};
+    uint8_t *bytes = store_bytes (1, CHUNK);
+    submit_block (1, CHUNK, 1);
+    next ();
+    next ();
+    expect (0, diskpool_submit (pool, &job, NULL, &error));
+    ck_assert_int_eq (next_with_payload (&payloads[0]).error.number, 0);
+    ck_assert_uint_eq (diskpool_read_bytes (pool), 0);
+    submit (DISK_READ, 1, 0, CHUNK, 3);
+    next_with_payload (&payloads[1]);
+    ck_assert_uint_ge (diskpool_read_bytes (pool), CHUNK);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_uint_eq (zmq_msg_size (&payloads[i]), CHUNK);
+        ck_assert (memcmp (zmq_msg_data (&payloads[i]), bytes, CHUNK) == 0);
+        zmq_msg_close (&payloads[i]);
+    }
+    free (bytes);
 }
 END_TEST
 
@@ -362,5 +503,10 @@ UNIT_MAIN_FIXTURE (
     a_last_chunk_that_comes_twice_at_once_finishes_its_block_once,
     a_block_cannot_end_before_its_end, an_abandoned_block_is_gone_and_may_be_written_again,
     orders_remove_finished_blocks_and_those_being_written,
+    orders_that_were_run_come_back_with_the_result,
+    a_copy_by_order_writes_a_deleted_block_again,
+    a_sweep_that_comes_late_leaves_a_copy_that_was_begun_after_its_delete_alone,
+    a_block_is_described_or_it_is_said_why_not,
+    reads_of_copies_do_not_count_among_those_that_are_served,
     reads_that_fail_say_why_and_carry_nothing, jobs_out_of_bounds_are_refused_at_once,
     a_payload_outlives_the_pool_it_came_from, a_stop_abandons_what_is_not_finished)
