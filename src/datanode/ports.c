@@ -47,24 +47,80 @@ keep_port (const char *path, int port, litedfs_error_t *error)
     return rc;
 }
 
+/* Bind something to a port, 0: a free one; *out_port is the one that it got. */
+typedef int (bind_fn) (void *context, int port, int *out_port, litedfs_error_t *error);
+
+/* Bind to a port of the configuration, or, if that is 0, to the kept one or a free one, which is kept.
+ * With an error after it is bound, *out_port is set. */
+static int
+bind_port (bind_fn *bind, void *context, int port, const char *path, int *out_port,
+           struct log *log, litedfs_error_t *error)
+{
+    int kept = port != 0 ? port : kept_port (path, log);
+
+    *out_port = 0;
+    int rc = bind (context, kept, out_port, error);
+    if (port != 0)
+        return rc;
+    if (rc == LITEDFS_IN_USE && kept != 0) {
+        log_warning (log, "%s; another port is chosen", error->text);
+        rc = bind (context, 0, out_port, error);
+    }
+    if (rc == 0 && *out_port != kept)
+        rc = keep_port (path, *out_port, error);
+    return rc;
+}
+
+/* ---- routers and sockets ------------------------------------------------------------------------ */
+
+struct router_binding {
+    struct router **out;
+    struct router_options *options;
+};
+
+static int
+bind_router (void *context, int port, int *out_port, litedfs_error_t *error)
+{
+    struct router_binding *binding = context;
+
+    binding->options->port = port;
+    int rc = router_new (binding->out, binding->options, error);
+    if (rc == 0)
+        *out_port = router_port (*binding->out);
+    return rc;
+}
+
 int
 ports_bind (struct router **out, struct router_options *options, int port, const char *path,
             litedfs_error_t *error)
 {
-    options->port = port != 0 ? port : kept_port (path, options->log);
-    int rc = router_new (out, options, error);
-    if (port != 0)
-        return rc;
-    int kept = options->port;
-    if (rc == LITEDFS_IN_USE && kept != 0) {
-        log_warning (options->log, "%s; another port is chosen", error->text);
-        options->port = 0;
-        rc = router_new (out, options, error);
-    }
-    if (rc == 0 && router_port (*out) != kept) {
-        rc = keep_port (path, router_port (*out), error);
-        if (rc < 0)
-            router_destroy (out);
-    }
+    struct router_binding binding = {out, options};
+    int bound;
+
+    int rc = bind_port (bind_router, &binding, port, path, &bound, options->log, error);
+    if (rc < 0 && bound != 0)
+        router_destroy (out);
     return rc;
+}
+
+struct socket_binding {
+    void *socket;
+    const char *host;
+};
+
+static int
+bind_socket (void *context, int port, int *out_port, litedfs_error_t *error)
+{
+    const struct socket_binding *binding = context;
+
+    return socket_bind (binding->socket, binding->host, port, out_port, error);
+}
+
+int
+ports_bind_socket (void *socket, const char *host, int port, const char *path, int *out_port,
+                   struct log *log, litedfs_error_t *error)
+{
+    struct socket_binding binding = {socket, host};
+
+    return bind_port (bind_socket, &binding, port, path, out_port, log, error);
 }

@@ -13,6 +13,7 @@ static char directory[] = "/tmp/litedfs-ports-XXXXXX";
 static char path[64];
 static struct router *router;
 static struct router *other;
+static void *pull;
 
 static void
 setup (void)
@@ -27,6 +28,7 @@ teardown (void)
 {
     router_destroy (&router);
     router_destroy (&other);
+    socket_close (&pull);
     rpc_teardown ();
     unlink (path);
     rmdir (directory);
@@ -123,6 +125,48 @@ START_TEST (a_file_that_holds_no_port_is_as_good_as_none)
 }
 END_TEST
 
+/* Bind a PULL; what it got, or the error. */
+static int
+bind_pull (int port)
+{
+    const struct socket_options options = {.zap_domain = "test"};
+    int bound = -1;
+
+    socket_close (&pull);
+    pull = socket_new (SOCKET_PULL_PEER, &options, &error);
+    ck_assert_msg (pull != NULL, "%s", error.text);
+    int rc = ports_bind_socket (pull, "127.0.0.1", port, path, &bound, NULL, &error);
+    return rc < 0 ? rc : bound;
+}
+
+START_TEST (a_plain_socket_keeps_its_port_by_the_same_rules)
+{
+    int64_t end_ms = now_ms () + WAIT_MS;
+    char text[16];
+
+    int port = bind_pull (0);
+    ck_assert_msg (port >= SOCKET_PORT_FIRST, "%s", error.text);
+    ck_assert_int_eq (kept (), port);
+    snprintf (text, sizeof text, "%d\n", port);
+    do
+        keep (text);
+    while (bind_pull (0) != port && now_ms () < end_ms);
+    ck_assert_int_eq (kept (), port);
+    socket_close (&pull);
+
+    ck_assert_msg (bind_to (&other, 0) == 0, "%s", error.text);
+    int taken = router_port (other);
+    port = bind_pull (0); // the other's was kept
+    ck_assert (port >= SOCKET_PORT_FIRST && port != taken);
+    ck_assert_int_eq (kept (), port);
+    unlink (path);
+    ck_assert_int_eq (bind_pull (taken), LITEDFS_IN_USE);
+    ck_assert_int_eq (kept (), 0);
+    snprintf (path, sizeof path, "%s/none/port", directory);
+    ck_assert_int_lt (bind_pull (0), 0);
+}
+END_TEST
+
 START_TEST (a_port_that_cannot_be_kept_is_an_error)
 {
     snprintf (path, sizeof path, "%s/none/port", directory);
@@ -135,4 +179,5 @@ UNIT_MAIN_FIXTURE ("datanode_ports", setup, teardown, a_port_that_is_chosen_is_k
                    a_kept_port_that_is_taken_gives_way_to_another,
                    a_port_of_the_configuration_is_bound_or_refused_and_not_kept,
                    a_file_that_holds_no_port_is_as_good_as_none,
+                   a_plain_socket_keeps_its_port_by_the_same_rules,
                    a_port_that_cannot_be_kept_is_an_error)
