@@ -12,20 +12,25 @@
 
 #include "litedfs.h"
 
+/* The most entries that come with one NOTE_TABLE. */
+#define NOTE_TABLE_PAGE 256
+
 enum note_kind {
     NOTE_STATE =
         1,       // to the datanode actor: the node's number (0: none), whether the disk is full
     NOTE_ORDERS, // to it: `count` struct blockstore_order follow the note
-    NOTE_CHANGED, // to the uplink: the index has changed
-    NOTE_EXECUTED // to it: the answer to NOTE_ORDERS
+    NOTE_TABLE,  // to it: `count` struct nodetable_entry follow, new or changed
+    NOTE_CHANGED,  // to the uplink: the index has changed
+    NOTE_EXECUTED, // to it: the answer to NOTE_ORDERS
+    NOTE_UNKNOWN // to it: nobody has said where `node` is; a NOTE_TABLE follows if somebody knows
 };
 
 struct note {
     enum note_kind kind;
-    uint32_t node;
-    bool full;
-    uint32_t epoch;
-    size_t count;
+    uint32_t node;         // STATE, UNKNOWN
+    bool full;             // STATE
+    uint32_t epoch;        // ORDERS
+    size_t count;          // ORDERS, TABLE: 0 also when memory is short
     litedfs_error_t error; // EXECUTED: number is 0, or why it failed
 };
 

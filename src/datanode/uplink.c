@@ -73,6 +73,7 @@ attempt (struct uplink *self)
             uplink_lose (self, &error);
         return;
     }
+    snprintf (self->name_host, sizeof self->name_host, "%s", host);
     net_join_host_port (host, port, address, sizeof address);
     snprintf (endpoint, sizeof endpoint, "tcp://%s", address);
     snprintf (self->peer, sizeof self->peer, "the name node at %s", address);
@@ -116,6 +117,8 @@ go_away (struct uplink *self)
     self->stage = UPLINK_AWAY;
     self->lost = false;
     self->heartbeat_pending = self->report_pending = self->orders_pending = false;
+    self->list_pending = false;
+    self->list_cursor = 0;
 }
 
 /* ---- the actor ---------------------------------------------------------------------------------- */
@@ -129,6 +132,8 @@ take_notes (struct uplink *self)
     while (note_receive (self->notes, &note, &more)) {
         if (note.kind == NOTE_EXECUTED)
             uplink_executed (self, &note);
+        else if (note.kind == NOTE_UNKNOWN)
+            uplink_find_node (self, note.node);
         else if (note.kind == NOTE_CHANGED && self->report_ms > uplink_now (self) &&
                  self->trouble == 0)
             self->report_ms = uplink_now (self);
@@ -160,6 +165,7 @@ run_timers (struct uplink *self)
         (self->orders_executing && now_ms - self->orders_sent_ms < EXECUTION_TIMEOUT_MS);
     if (self->stage == UPLINK_REGISTERED && !asking && now_ms >= self->orders_ms)
         uplink_ask_for_orders (self);
+    uplink_tend_nodes (self);
     if (now_ms >= self->expire_ms) {
         self->expire_ms = now_ms + EXPIRE_INTERVAL_MS;
         if (blockstore_expire (self->options.store, &error) < 0)
@@ -184,6 +190,8 @@ idle_ms (struct uplink *self)
     if (self->stage == UPLINK_REGISTERED && !self->orders_pending && !self->orders_executing &&
         self->orders_ms < next_ms)
         next_ms = self->orders_ms;
+    if (uplink_nodes_ms (self) < next_ms)
+        next_ms = uplink_nodes_ms (self);
     if (self->dealer != NULL) {
         long dealer_ms = dealer_timeout_ms (self->dealer);
         if (dealer_ms >= 0 && now_ms + dealer_ms < next_ms)
@@ -220,7 +228,7 @@ run (struct actor_pipe *pipe, void *args)
 
     self->pipe = pipe;
     self->notes = socket_new (SOCKET_INPROC_PAIR, NULL, &error);
-    if (self->notes == NULL ||
+    if (self->notes == NULL || uplink_load_nodes (self, &error) < 0 ||
         socket_connect_endpoint (self->notes, self->options.notes, &error) < 0) {
         socket_close (&self->notes);
         actor_failed (pipe, &error);
@@ -268,6 +276,8 @@ uplink_stop (struct uplink **self_p)
         return;
     *self_p = NULL;
     actor_stop (&self->actor);
+    nodetable_destroy (&self->nodes);
+    free (self->nodes_path);
     free (self->changes);
     free (self->page);
     free (self);

@@ -13,6 +13,10 @@
  * there, in pages, again until they are confirmed.  Orders are handed to the datanode actor, which has
  * them carried out, and confirmed by the number that the block store keeps.
  *
+ * It keeps the node table (nodetable.h): what heartbeats say has changed, and all of it when the datanode
+ * actor asks for a number that is not in it.  The table is in data_path/nodes, so that the next start has
+ * it before the name node is found.  The datanode actor is told all of it at first, and then what changes.
+ *
  * It talks to the datanode actor by notes (note.h).
  */
 
@@ -28,6 +32,7 @@ struct uplink_options {
     struct blockstore *store;             // borrowed
     const char *notes;                    // inproc endpoint of the datanode actor
     int tcp_port;                         // where the datanode actor listens
+    int chain_port;                       // and where it does for other data nodes; 0: nowhere
     const char *version;                  // of the program
     struct log *log;                      // may be NULL
     const struct clock *clock;

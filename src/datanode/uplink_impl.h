@@ -3,11 +3,12 @@
 #define LITEDFS_DATANODE_UPLINK_IMPL_H
 
 /*
- * The uplink's state, for uplink.c (the actor, and how the name node is found) and uplink_ops.c (what is
- * said to the name node) alone.
+ * The uplink's state, for uplink.c (the actor, and how the name node is found), uplink_ops.c (what is said
+ * to the name node) and uplink_nodes.c (the node table) alone.
  */
 
 #include "base/actor.h"
+#include "datanode/nodetable.h"
 #include "datanode/note.h"
 #include "datanode/uplink.h"
 #include "rpc/dealer.h"
@@ -27,9 +28,9 @@ struct uplink {
     void *notes;
     struct dealer *dealer;
     char peer[NET_HOST_SIZE + 64]; // the name node, for texts
+    char name_host[NET_HOST_SIZE]; // its numeric address
     enum uplink_stage stage;
     uint32_t node;
-    uint64_t table; // version of the node table that the last heartbeat brought
     struct blockstore_space space;
     bool full_noted;
     bool heartbeat_pending;
@@ -43,6 +44,19 @@ struct uplink {
     litedfs_error_t fatal; // why this actor ends; number 0: it does not
     int trouble;           // error number that was complained of last, 0: none
     int64_t complained_ms;
+
+    // The node table.
+    struct nodetable *nodes;
+    char *nodes_path;       // of its file
+    uint64_t nodes_version; // that the last heartbeat brought
+    uint64_t nodes_told;    // stamp up to which the datanode actor was told
+    bool list_wanted;       // the datanode actor asked for a number that is not in it
+    bool list_pending;      // node.list is under way
+    uint64_t list_cursor;   // of the next page, 0: the first
+    int64_t list_ms;        // not before
+    int64_t save_ms;        // not before
+    bool nodes_complained;  // of an entry that makes no sense
+    int64_t nodes_complained_ms;
 
     // When to do what next.
     int64_t attempt_ms;
@@ -65,6 +79,17 @@ void uplink_complain (struct uplink *self, const litedfs_error_t *error);
 /* The connection is of no use any more.  The loop drops it: a dealer's callback must not. */
 void uplink_lose (struct uplink *self, const litedfs_error_t *error);
 
+/* Send a request that its callback ends; false if that is not possible now.  *out_id (may be NULL) is its
+ * number. */
+bool uplink_ask (struct uplink *self, enum message_number number, const void *fields,
+                 int64_t timeout_ms, dealer_fn *fn, int64_t *out_id);
+
+/* What the dealer brought: decode it into fields, of an op.  False if it failed in any way; then it is
+ * seen to: if the connection failed it is lost, if the name node said no *next_ms says when to ask
+ * again. */
+bool uplink_take_reply (struct uplink *self, enum message_number number, struct message *reply,
+                        const litedfs_error_t *error, void *fields, int64_t *next_ms);
+
 /* Ask to be registered. */
 void uplink_register (struct uplink *self);
 
@@ -76,6 +101,22 @@ void uplink_report (struct uplink *self);
 
 /* Confirm the orders that were carried out and ask for more. */
 void uplink_ask_for_orders (struct uplink *self);
+
+/* At the start: read the table that was saved.  LITEDFS_MEMORY; a file that cannot be read is no error. */
+int uplink_load_nodes (struct uplink *self, litedfs_error_t *error);
+
+/* Take over what the name node says of nodes. */
+void uplink_take_nodes (struct uplink *self, const struct wire_endpoint *nodes, size_t count);
+
+/* Tell the datanode actor what changed; what it cannot take now is told next time. */
+void uplink_tell_nodes (struct uplink *self);
+
+/* The datanode actor does not know where a node is. */
+void uplink_find_node (struct uplink *self, uint32_t node);
+
+/* Ask for the table, and save it, if that is due; when it is next, or INT64_MAX. */
+void uplink_tend_nodes (struct uplink *self);
+int64_t uplink_nodes_ms (const struct uplink *self);
 
 /* The datanode actor has carried orders out, or has not. */
 void uplink_executed (struct uplink *self, const struct note *note);

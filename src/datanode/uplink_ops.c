@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is said to the name node: node.register, node.heartbeat, node.report, node.orders, each with one
- * request at a time, and what follows from the answers and from their absence.
+ * request at a time, and what follows from the answers and from their absence.  node.list is
+ * uplink_nodes.c's.
  *
  * A dealer sends what is pending again over a new connection by itself; the name node then answers
  * `register_first`, and the node registers and goes on.  An answer that says no is complained of, and the
@@ -89,10 +90,9 @@ on_failure (struct uplink *self, const litedfs_error_t *error, int64_t *next_ms)
     }
 }
 
-/* What the dealer brought: decode it into fields, of an op.  False if it failed in any way. */
-static bool
-take_reply (struct uplink *self, enum message_number number, struct message *reply,
-            const litedfs_error_t *error, void *fields, int64_t *next_ms)
+bool
+uplink_take_reply (struct uplink *self, enum message_number number, struct message *reply,
+                   const litedfs_error_t *error, void *fields, int64_t *next_ms)
 {
     litedfs_error_t problem;
 
@@ -106,10 +106,9 @@ take_reply (struct uplink *self, enum message_number number, struct message *rep
     return error == NULL;
 }
 
-/* Send a request that its callback ends; false if that is not possible now. */
-static bool
-ask (struct uplink *self, enum message_number number, const void *fields, int64_t timeout_ms,
-     dealer_fn *fn, int64_t *out_id)
+bool
+uplink_ask (struct uplink *self, enum message_number number, const void *fields,
+            int64_t timeout_ms, dealer_fn *fn, int64_t *out_id)
 {
     litedfs_error_t error;
     int64_t id = dealer_send (self->dealer, &message_types[number], fields, NULL, timeout_ms,
@@ -167,8 +166,8 @@ on_register (void *arg, struct message *message, zmq_msg_t *payload,
     litedfs_error_t error;
     (void) payload;
 
-    if (!take_reply (self, MESSAGE_node_register, message, problem, &reply,
-                     &self->attempt_ms)) {
+    if (!uplink_take_reply (self, MESSAGE_node_register, message, problem, &reply,
+                            &self->attempt_ms)) {
         self->lost = true;
         return;
     }
@@ -182,7 +181,7 @@ on_register (void *arg, struct message *message, zmq_msg_t *payload,
     self->was_registered = true;
     self->node = (uint32_t) reply.node;
     self->trouble = 0;
-    self->table = 0;
+    self->nodes_version = 0; // all of it: the name node may be another machine's now
     self->beat_ms = self->report_ms = self->orders_ms = uplink_now (self);
     tell_state (self);
     log_info (self->options.log, "registered with %s as node %" PRIu32 " of cluster %s",
@@ -233,6 +232,7 @@ uplink_register (struct uplink *self)
     request.host = slice_str (host);
     request.http_port = (uint64_t) config->http_port;
     request.tcp_port = (uint64_t) self->options.tcp_port;
+    request.chain_port = (uint64_t) self->options.chain_port;
     if (*config->zone != '\0')
         request.zone = slice_str (config->zone);
     request.heartbeat_interval = (uint64_t) uplink_ms (config->heartbeat_interval);
@@ -246,9 +246,9 @@ uplink_register (struct uplink *self)
     request.storage_full = self->space.full;
     request.blocks = self->space.blocks;
     int64_t timeout_ms = uplink_ms (config->retry_interval);
-    ask (self, MESSAGE_node_register, &request,
-         timeout_ms > REGISTER_TIMEOUT_MS ? timeout_ms : REGISTER_TIMEOUT_MS, on_register,
-         NULL);
+    uplink_ask (self, MESSAGE_node_register, &request,
+                timeout_ms > REGISTER_TIMEOUT_MS ? timeout_ms : REGISTER_TIMEOUT_MS,
+                on_register, NULL);
 }
 
 /* ---- heartbeats --------------------------------------------------------------------------------- */
@@ -263,9 +263,11 @@ on_heartbeat (void *arg, struct message *message, zmq_msg_t *payload,
     (void) payload;
 
     self->heartbeat_pending = false;
-    if (!take_reply (self, MESSAGE_node_heartbeat, message, problem, &reply, &self->beat_ms))
+    if (!uplink_take_reply (self, MESSAGE_node_heartbeat, message, problem, &reply,
+                            &self->beat_ms))
         return;
-    self->table = reply.table;
+    uplink_take_nodes (self, reply.nodes, reply.nodes_count);
+    self->nodes_version = reply.table;
     if (blockstore_saw (self->options.store, (uint32_t) reply.epoch, reply.transaction,
                         &error) < 0)
         uplink_complain (self, &error);
@@ -288,20 +290,21 @@ uplink_beat (struct uplink *self)
                      self->space.full ? "the disk is full: no new blocks are taken"
                                       : "the disk has room again: new blocks are taken");
     tell_state (self);
+    uplink_tell_nodes (self);
     self->full_noted = self->space.full;
     if (self->stage != UPLINK_REGISTERED || self->heartbeat_pending)
         return;
     message_request_init (&message_types[MESSAGE_node_heartbeat], &request);
     request.node = self->node;
-    request.table = self->table;
+    request.table = self->nodes_version;
     request.storage_total = self->space.total;
     request.storage_used = self->space.used;
     request.storage_free = self->space.free;
     request.storage_full = self->space.full;
     request.blocks = self->space.blocks;
     self->heartbeat_pending =
-        ask (self, MESSAGE_node_heartbeat, &request,
-             uplink_ms (self->options.config->heartbeat_timeout), on_heartbeat, NULL);
+        uplink_ask (self, MESSAGE_node_heartbeat, &request,
+                    uplink_ms (self->options.config->heartbeat_timeout), on_heartbeat, NULL);
 }
 
 /* ---- reports ------------------------------------------------------------------------------------ */
@@ -317,7 +320,8 @@ on_report (void *arg, struct message *message, zmq_msg_t *payload,
     (void) payload;
 
     self->report_pending = false;
-    if (!take_reply (self, MESSAGE_node_report, message, problem, &reply, &self->report_ms))
+    if (!uplink_take_reply (self, MESSAGE_node_report, message, problem, &reply,
+                            &self->report_ms))
         return;
     if (reply.seq <= blockstore_confirmed (store)) {
         err_set (&error, LITEDFS_FAILED,
@@ -358,11 +362,22 @@ uplink_report (struct uplink *self)
     request.changes = self->page;
     request.changes_count = count;
     self->report_pending =
-        ask (self, MESSAGE_node_report, &request,
-             uplink_ms (self->options.config->heartbeat_timeout), on_report, NULL);
+        uplink_ask (self, MESSAGE_node_report, &request,
+                    uplink_ms (self->options.config->heartbeat_timeout), on_report, NULL);
 }
 
 /* ---- orders ------------------------------------------------------------------------------------- */
+
+/* An order as the block store has it.  One to copy a block to ourselves names nobody. */
+static struct blockstore_order
+order_of (const struct uplink *self, const struct wire_order *order)
+{
+    return (struct blockstore_order){
+        .number = order->number,
+        .block = order->block,
+        .kind = (enum order_kind) order->kind,
+        .target = order->target != self->node ? (uint32_t) order->target : 0};
+}
 
 /* Hand orders to the datanode actor; NOTE_EXECUTED comes back. */
 static void
@@ -373,8 +388,7 @@ execute (struct uplink *self, const struct node_orders_reply *reply)
     struct blockstore_order *orders = calloc (reply->orders_count, sizeof *orders);
 
     for (size_t i = 0; orders != NULL && i < reply->orders_count; i++)
-        orders[i] = (struct blockstore_order){.number = reply->orders[i].number,
-                                              .block = reply->orders[i].block};
+        orders[i] = order_of (self, &reply->orders[i]);
     self->orders_executing = orders != NULL && note_send (self->notes, &note, orders,
                                                           reply->orders_count * sizeof *orders);
     if (!self->orders_executing) {
@@ -397,7 +411,8 @@ on_orders (void *arg, struct message *message, zmq_msg_t *payload,
 
     self->orders_pending = false;
     self->orders_ms = now_ms;
-    if (!take_reply (self, MESSAGE_node_orders, message, problem, &reply, &self->orders_ms))
+    if (!uplink_take_reply (self, MESSAGE_node_orders, message, problem, &reply,
+                            &self->orders_ms))
         return;
     if (blockstore_saw (self->options.store, (uint32_t) reply.epoch, reply.transaction,
                         &error) < 0) {
@@ -438,8 +453,8 @@ uplink_ask_for_orders (struct uplink *self)
     request.epoch = epoch;
     self->orders_executing = false;
     self->orders_sent_ms = uplink_now (self);
-    self->orders_pending = ask (self, MESSAGE_node_orders, &request,
-                                ORDERS_PARKED_MS + ORDERS_SLACK_MS, on_orders, &id);
+    self->orders_pending = uplink_ask (self, MESSAGE_node_orders, &request,
+                                       ORDERS_PARKED_MS + ORDERS_SLACK_MS, on_orders, &id);
     if (self->orders_pending)
         dealer_patience (self->dealer, id, ORDERS_PARKED_MS);
 }

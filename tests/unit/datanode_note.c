@@ -5,9 +5,11 @@
 #include "datanode/note.h"
 
 #include "base/process.h"
+#include "datanode/nodetable.h"
 #include "rpc/socket.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void *here;
@@ -71,6 +73,27 @@ START_TEST (what_comes_with_a_note_is_the_receivers)
 }
 END_TEST
 
+START_TEST (a_page_of_the_node_table_comes_with_a_note)
+{
+    struct nodetable_entry page[NOTE_TABLE_PAGE];
+    struct note note = {.kind = NOTE_TABLE, .count = NOTE_TABLE_PAGE};
+    void *more;
+
+    memset (page, 0, sizeof page);
+    page[NOTE_TABLE_PAGE - 1].node = 77;
+    snprintf (page[NOTE_TABLE_PAGE - 1].host, sizeof page[0].host, "10.0.0.1");
+    ck_assert (note_send (there, &note, page, sizeof page));
+    memset (page, 0, sizeof page);
+    ck_assert (note_receive (here, &note, &more));
+    ck_assert_int_eq (note.kind, NOTE_TABLE);
+    ck_assert_uint_eq (note.count, NOTE_TABLE_PAGE);
+    const struct nodetable_entry *last = (struct nodetable_entry *) more + NOTE_TABLE_PAGE - 1;
+    ck_assert_uint_eq (last->node, 77);
+    ck_assert_str_eq (last->host, "10.0.0.1");
+    free (more);
+}
+END_TEST
+
 START_TEST (notes_that_nobody_takes_are_dropped_and_those_before_stay)
 {
     struct note note = {.kind = NOTE_STATE};
@@ -94,4 +117,5 @@ END_TEST
 
 UNIT_MAIN_FIXTURE ("datanode_note", setup, teardown, a_note_arrives_with_all_that_it_says,
                    what_comes_with_a_note_is_the_receivers,
+                   a_page_of_the_node_table_comes_with_a_note,
                    notes_that_nobody_takes_are_dropped_and_those_before_stay)
