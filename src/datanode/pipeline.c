@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rules of the write path.
+ * The rules of the write path, as far as they are about the chunks that come and about the own disk.
  *
- * A block's life: its first chunk makes it, chunks in order go to the disk at once (`received` is how
- * far they came, `written` how far the disk is), the one with `last` completes it; when the disk says
- * that it is durable it is answered and dropped.  A failure keeps the block, with its error, until
- * write_timeout has passed, so that whoever comes back for it hears why; its file goes at once.
+ * A block's life: its first chunk makes it, chunks in order go to the disk and down the chain at once
+ * (`received` is how far they came, `written` how far the disk is), the one with `last` completes it; when
+ * all who shall have it have it, or have failed, it is answered.  The own copy's failure turns it into a
+ * relay, or ends it if nobody comes after.
  *
- * Credit is the memory that a block holds.  It begins with the first chunk; each time bytes were
- * written the block gets what is fair then, and never less than what it was promised before.
+ * Chunks of clients and of nodes are taken by the same rules; a client's has a waiter, a node's is acked.
  */
 #include "datanode/pipeline.h"
 
@@ -17,77 +16,51 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FAIR_SHARE 4 // a block may hold one part in so many of what the others leave
 
 static const char other_content[] =
     "the block is finished here with other content; ask for another block";
 static const char deleted[] = "the name node had this block deleted; ask for another block";
 
-/* ---- blocks ----------------------------------------------------------------------------------- */
+/* ---- whether a chunk may come ----------------------------------------------------------------- */
 
-/* The block failed: everybody who waits hears why, and what was written of it goes as soon as the disk
- * is done with the chunks that it has. */
-static void
-fail (struct pipeline *self, struct pipeline_block *block, int64_t now_ms, int number,
-      const char *text)
+/* A chain names each node once, and none that it has passed. */
+static int
+check_chain (const struct pipeline *self, const struct pipeline_chunk *chunk,
+             litedfs_error_t *error)
 {
-    block->error = number;
-    snprintf (block->text, sizeof block->text, "%s", text);
-    block->advanced_ms = now_ms;
-    pipeline_hold (self, block, block->buffered);
-    pipeline_wake (self, block, now_ms);
-    pipeline_tick_until (self, now_ms + (int64_t) self->limits.write_timeout_ms);
-    if (!pipeline_disk_busy (block))
-        pipeline_push (self, PIPELINE_ABANDON, block->id);
+    if (chunk->chain_count > PIPELINE_NODES_MAX - 1)
+        return err_set (error, LITEDFS_INVALID, "%zu nodes shall follow; at most %d may",
+                        chunk->chain_count, PIPELINE_NODES_MAX - 1);
+    for (size_t i = 0; i < chunk->chain_count; i++) {
+        uint64_t node = chunk->chain[i];
+        bool twice = node == self->node || (chunk->from != 0 && node == chunk->from);
+        for (size_t j = 0; j < i; j++)
+            twice = twice || chunk->chain[j] == node;
+        if (node == 0 || node > UINT32_MAX)
+            return err_set (error, LITEDFS_INVALID, "the chain names %" PRIu64 ", no node",
+                            node);
+        if (twice)
+            return err_set (error, LITEDFS_INVALID,
+                            "node %" PRIu64 " is in the chain more than once", node);
+    }
+    if (chunk->from != 0 && chunk->from == self->node)
+        return err_set (error, LITEDFS_INVALID, "the chunk comes from this node itself");
+    return 0;
 }
 
-/* The same for a reason of our own, which does not name the block yet. */
-static void
-give_up (struct pipeline *self, struct pipeline_block *block, int64_t now_ms, int number,
-         const char *text)
-{
-    char whole[PIPELINE_TEXT_SIZE];
-    char name[BLOCK_ID_TEXT_SIZE];
-
-    snprintf (whole, sizeof whole, "block[%s]: %s", block_id_print (block->id, name), text);
-    fail (self, block, now_ms, number, whole);
-}
-
-/* Give the block as much credit as is fair: a part of what others leave, at least the chunk that it was
- * admitted with, at most the window.  What was promised before is never taken back. */
-static void
-grant (struct pipeline *self, struct pipeline_block *block, uint64_t promised)
-{
-    uint64_t available = self->limits.memory - (self->reserved - block->hold);
-    uint64_t target = available / FAIR_SHARE;
-
-    if (target < block->chunk)
-        target = block->chunk;
-    if (target > PIPELINE_WINDOW)
-        target = PIPELINE_WINDOW;
-    if (target > available)
-        target = available;
-    target -= target % CRC_UNIT;
-    pipeline_hold (self, block, target > promised ? target : promised);
-}
-
-/* Whether the block holds memory for a writer that may be silent. */
+/* Whether it is a node's word that it is there, with nothing in it. */
 static bool
-holds_for_writer (const struct pipeline_block *block)
+is_ping (const struct pipeline_chunk *chunk)
 {
-    return block->error == 0 && !block->complete && block->buffered == 0 &&
-           block->hold > CRC_UNIT;
+    return chunk->from != 0 && chunk->size == 0 && !chunk->last;
 }
-
-/* ---- a chunk comes ---------------------------------------------------------------------------- */
 
 /* What holds for every chunk, whatever the block's state. */
 static int
-check_chunk (const struct pipeline_chunk *chunk, litedfs_error_t *error)
+check_chunk (const struct pipeline *self, const struct pipeline_chunk *chunk,
+             litedfs_error_t *error)
 {
     if (chunk->size > WIRE_CHUNK_MAX)
         return err_set (error, LITEDFS_INVALID, "a chunk has %zu bytes; at most %d are allowed",
@@ -95,12 +68,12 @@ check_chunk (const struct pipeline_chunk *chunk, litedfs_error_t *error)
     if (chunk->offset % CRC_UNIT != 0)
         return err_set (error, LITEDFS_INVALID, "offset %" PRIu64 " is not a multiple of %zu",
                         chunk->offset, CRC_UNIT);
-    if (!chunk->last && (chunk->size == 0 || chunk->size % CRC_UNIT != 0))
+    if (!chunk->last && !is_ping (chunk) && (chunk->size == 0 || chunk->size % CRC_UNIT != 0))
         return err_set (error, LITEDFS_INVALID,
                         "a chunk of %zu bytes is not the last; its size must be a multiple of "
                         "%zu",
                         chunk->size, CRC_UNIT);
-    if (chunk->offset + chunk->size == 0)
+    if (chunk->offset + chunk->size == 0 && !is_ping (chunk))
         return err_set (error, LITEDFS_INVALID,
                         "the block is empty; an empty file has no block");
     if (chunk->offset > PIPELINE_BLOCK_SIZE_MAX ||
@@ -110,10 +83,7 @@ check_chunk (const struct pipeline_chunk *chunk, litedfs_error_t *error)
     if (chunk->path.size > PIPELINE_PATH_MAX)
         return err_set (error, LITEDFS_INVALID, "a path of %zu bytes is too long",
                         chunk->path.size);
-    if (chunk->chain_count > 0)
-        return err_set (error, LITEDFS_UNSUPPORTED,
-                        "this node passes no chunks on; write each copy to its node");
-    return 0;
+    return check_chain (self, chunk, error);
 }
 
 /* One text for every chunk that comes too early. */
@@ -126,7 +96,74 @@ gap (litedfs_error_t *error, uint64_t wanted, const struct pipeline_chunk *chunk
                     wanted, chunk->offset, chunk->offset + chunk->size);
 }
 
-/* The block is finished here: the same bytes again are fine, others are not. */
+/* Whether a block may begin with this chunk. */
+static int
+admit_first (const struct pipeline *self, const struct pipeline_chunk *chunk,
+             const struct pipeline_known *known, litedfs_error_t *error)
+{
+    uint64_t blocks = pipeline_share (PIPELINE_BLOCKS_MAX, chunk->chain_count);
+    uint64_t memory = pipeline_share (self->limits.memory, chunk->chain_count);
+
+    if (known->buried && !chunk->copy)
+        return err_set (error, LITEDFS_LEASE_LOST, "%s", deleted);
+    if (chunk->offset > 0 || is_ping (chunk))
+        return gap (error, 0, chunk);
+    if (uuid_is_nil (&chunk->file) || chunk->path.size == 0)
+        return err_set (error, LITEDFS_INVALID,
+                        "a block's first chunk must name file and path");
+    if (self->full)
+        return err_set (error, LITEDFS_NO_SPACE,
+                        "the disk of this node is full (storage_preserve_space is left free)");
+    if (self->lists[PIPELINE_OPEN].count >= blocks)
+        return err_set (error, LITEDFS_BUSY, "%zu blocks are being written here; try again",
+                        self->lists[PIPELINE_OPEN].count);
+    if (self->reserved + chunk->size > memory)
+        return err_set (error, LITEDFS_BUSY,
+                        "%" PRIu64 " bytes are under way here (memory_limit); try again",
+                        self->reserved);
+    return 0;
+}
+
+/* Whether a chunk that is next in its block fits: into the credit, or else into what is free. */
+static int
+admit_next (struct pipeline *self, struct pipeline_block *block,
+            const struct pipeline_chunk *chunk, litedfs_error_t *error)
+{
+    uint64_t needed = block->kept_bytes + chunk->size;
+    uint64_t memory = pipeline_share (self->limits.memory, block->chain_count);
+
+    if (needed <= block->hold)
+        return 0;
+    if (self->reserved - block->hold + needed > memory ||
+        needed > PIPELINE_WINDOW + block->stuck)
+        return err_set (error, LITEDFS_BUSY,
+                        "the chunk is beyond the credit of %" PRIu64
+                        " bytes past offset %" PRIu64 "; wait for replies",
+                        block->hold - block->kept_bytes, block->received);
+    pipeline_hold (self, block, needed);
+    return 0;
+}
+
+/* ---- a chunk comes ---------------------------------------------------------------------------- */
+
+/* Who sent a chunk of the block is told from now on how far it is, and is not silent. */
+static void
+note_sender (struct pipeline_block *block, const struct pipeline_chunk *chunk, int64_t now_ms)
+{
+    block->advanced_ms = now_ms;
+    if (chunk->from == 0)
+        return;
+    for (size_t i = 0; i < block->upstream_count; i++)
+        if (block->upstreams[i] == chunk->from)
+            return;
+    if (block->upstream_count == PIPELINE_UPSTREAMS_MAX)
+        memmove (block->upstreams, block->upstreams + 1,
+                 --block->upstream_count * sizeof *block->upstreams);
+    block->upstreams[block->upstream_count++] = chunk->from;
+}
+
+/* The block is finished here: the same bytes again are fine, others are not.  Nodes pass on what they
+ * have checked, so only the whole is looked at then. */
 static void
 write_finished (struct pipeline *self, const struct pipeline_chunk *chunk,
                 const struct pipeline_known *known, uint64_t token)
@@ -136,7 +173,10 @@ write_finished (struct pipeline *self, const struct pipeline_chunk *chunk,
 
     if (end > known->size || (chunk->last && end != known->size) ||
         (whole && chunk->crc32 != known->crc32)) {
-        pipeline_refuse (self, chunk->block, token, LITEDFS_EXISTS, other_content);
+        pipeline_refuse (self, chunk, token, LITEDFS_EXISTS, other_content);
+    } else if (chunk->from != 0) {
+        pipeline_ack_known (self, chunk->block, chunk->from, REPLICA_DURABLE, known->size, 0,
+                            "");
     } else if (whole || chunk->size == 0) {
         pipeline_reply_known (self, chunk->block, token, known);
     } else {
@@ -149,92 +189,64 @@ write_finished (struct pipeline *self, const struct pipeline_chunk *chunk,
     }
 }
 
-/* Whether a block may begin with this chunk. */
-static int
-admit_first (const struct pipeline *self, const struct pipeline_chunk *chunk,
-             const struct pipeline_known *known, litedfs_error_t *error)
+/* Let a client wait for its chunk; false if it cannot. */
+static bool
+wait_for (struct pipeline *self, struct pipeline_block *block,
+          const struct pipeline_chunk *chunk, uint64_t token, int64_t now_ms)
 {
-    if (known->buried)
-        return err_set (error, LITEDFS_LEASE_LOST, "%s", deleted);
-    if (chunk->offset > 0)
-        return gap (error, 0, chunk);
-    if (uuid_is_nil (&chunk->file) || chunk->path.size == 0)
-        return err_set (error, LITEDFS_INVALID,
-                        "a block's first chunk must name file and path");
-    if (self->full)
-        return err_set (error, LITEDFS_NO_SPACE,
-                        "the disk of this node is full (storage_preserve_space is left free)");
-    if (self->block_count >= PIPELINE_BLOCKS_MAX)
-        return err_set (error, LITEDFS_BUSY, "%d blocks are being written here; try again",
-                        PIPELINE_BLOCKS_MAX);
-    if (chunk->size > self->limits.memory - self->reserved)
-        return err_set (error, LITEDFS_BUSY,
-                        "%" PRIu64 " bytes are under way here (memory_limit); try again",
-                        self->reserved);
-    return 0;
+    struct pipeline_waiter waiter = {.token = token,
+                                     .what = chunk->last ? PIPELINE_WAIT_FINAL
+                                                         : PIPELINE_WAIT_WRITTEN,
+                                     .until = chunk->offset + chunk->size,
+                                     .deadline_ms = now_ms + PIPELINE_LAST_WAIT_MS};
+
+    return chunk->from != 0 || pipeline_wait (self, block, &waiter, now_ms);
 }
 
-/* Whether a chunk that is next in its block fits: into the credit, or else into what is free. */
-static int
-admit_next (struct pipeline *self, struct pipeline_block *block,
-            const struct pipeline_chunk *chunk, litedfs_error_t *error)
-{
-    uint64_t needed = block->buffered + chunk->size;
-    uint64_t available = self->limits.memory - (self->reserved - block->hold);
-
-    if (needed <= block->hold)
-        return 0;
-    if (needed > available || needed > PIPELINE_WINDOW)
-        return err_set (error, LITEDFS_BUSY,
-                        "the chunk is beyond the credit of %" PRIu64
-                        " bytes past offset %" PRIu64 "; wait for replies",
-                        block->hold, block->written);
-    pipeline_hold (self, block, needed);
-    return 0;
-}
-
-/* Give a chunk that is in order, or the end of the block without bytes, to the disk. */
+/* Give a chunk that was kept, or with NULL the end of the block without bytes, to the disk. */
 static void
-take (struct pipeline *self, struct pipeline_block *block, const struct pipeline_chunk *chunk,
-      const uint32_t *units, int64_t now_ms)
+write_out (struct pipeline *self, struct pipeline_block *block, struct pipeline_kept *kept,
+           int64_t now_ms)
 {
-    struct pipeline_queued *queued = pipeline_push (self, PIPELINE_WRITE, block->id);
-    struct pipeline_action *action = &queued->action;
+    struct pipeline_action *action = &pipeline_push (self, PIPELINE_WRITE, block->id)->action;
 
+    action->offset = block->received;
+    if (kept != NULL) {
+        kept->at_disk = true;
+        action->offset = kept->offset;
+        action->size = kept->size;
+        action->payload = kept->payload;
+        action->units = kept->units;
+        action->unit_count = kept->unit_count;
+    }
     action->file = block->file;
     action->index = block->index;
     action->path = block->path;
-    action->offset = block->received;
-    action->last = chunk->last;
-    action->count = chunk->last ? chunk->count : 0;
-    if (units != NULL) {
-        action->size = chunk->size;
-        action->payload = chunk->payload;
-        action->unit_count = (size_t) crc_unit_count (chunk->size);
-        memcpy (queued->units, units, action->unit_count * sizeof *units);
+    action->last = block->complete;
+    action->count = block->count;
+    action->copy = block->copy;
+    if (block->writes++ == 0)
+        block->own_ms = now_ms;
+    block->disk_last = block->complete;
+}
+
+/* Take a chunk that is in order: keep it for the chain, and give it to the disk if that still works. */
+static void
+take (struct pipeline *self, struct pipeline_block *block, const struct pipeline_chunk *chunk,
+      struct pipeline_kept *kept, int64_t now_ms)
+{
+    if (kept != NULL) {
         block->crc = crc32_join (block->crc, chunk->crc32, chunk->size);
         block->received += chunk->size;
-        block->buffered += chunk->size;
         if (chunk->size > block->chunk)
             block->chunk = chunk->size;
     }
-    block->writes++;
-    block->advanced_ms = now_ms;
     if (chunk->last) {
         block->complete = true;
-        pipeline_hold (self, block, block->buffered);
+        block->count = chunk->count;
     }
-}
-
-/* The waiter that a chunk becomes. */
-static struct pipeline_waiter
-chunk_waiter (const struct pipeline_chunk *chunk, uint64_t token, int64_t now_ms)
-{
-    return (struct pipeline_waiter){.token = token,
-                                    .what = chunk->last ? PIPELINE_WAIT_DURABLE
-                                                        : PIPELINE_WAIT_WRITTEN,
-                                    .until = chunk->offset + chunk->size,
-                                    .deadline_ms = now_ms + PIPELINE_LAST_WAIT_MS};
+    if (block->error == 0)
+        write_out (self, block, kept, now_ms);
 }
 
 /* A chunk whose bytes were taken before, or that has none. */
@@ -243,7 +255,6 @@ write_again (struct pipeline *self, struct pipeline_block *block,
              const struct pipeline_chunk *chunk, uint64_t token, int64_t now_ms)
 {
     uint64_t end = chunk->offset + chunk->size;
-    struct pipeline_waiter waiter = chunk_waiter (chunk, token, now_ms);
     litedfs_error_t error;
 
     if (end > block->received || (chunk->last && end != block->received)) {
@@ -251,10 +262,11 @@ write_again (struct pipeline *self, struct pipeline_block *block,
             err_set (&error, LITEDFS_EXISTS, "%s", other_content);
         else
             gap (&error, block->received, chunk);
-        pipeline_refuse (self, block->id, token, error.number, error.text);
-    } else if (pipeline_wait (self, block, &waiter, now_ms) && chunk->last &&
-               !block->complete) {
-        take (self, block, chunk, NULL, now_ms);
+        pipeline_refuse (self, chunk, token, error.number, error.text);
+    } else if (wait_for (self, block, chunk, token, now_ms)) {
+        if (chunk->last && !block->complete)
+            take (self, block, chunk, NULL, now_ms);
+        block->changed = block->changed || chunk->from != 0;
     }
 }
 
@@ -264,7 +276,7 @@ write_next (struct pipeline *self, struct pipeline_block *block,
             const struct pipeline_chunk *chunk, uint64_t token, int64_t now_ms)
 {
     uint32_t units[PIPELINE_UNITS_MAX];
-    struct pipeline_waiter waiter = chunk_waiter (chunk, token, now_ms);
+    bool fresh = block == NULL;
     litedfs_error_t error = {.number = 0};
 
     crc_units (chunk->data, chunk->size, units);
@@ -274,53 +286,98 @@ write_next (struct pipeline *self, struct pipeline_block *block,
                  "the chunk at offset %" PRIu64 " came with CRC-32 %08x instead of %08x; "
                  "send it again",
                  chunk->offset, crc, chunk->crc32);
-    else if (block == NULL && (block = pipeline_add (self, chunk, now_ms)) == NULL)
+    else if (fresh && (block = pipeline_add (self, chunk, now_ms)) == NULL)
         err_set (&error, LITEDFS_BUSY, "out of memory; try again");
     else
         admit_next (self, block, chunk, &error);
-    bool taken = false;
-    if (error.number != 0)
-        pipeline_refuse (self, chunk->block, token, error.number, error.text);
-    else
-        taken = pipeline_wait (self, block, &waiter, now_ms);
-    if (taken)
-        take (self, block, chunk, units, now_ms);
-    else if (block != NULL && block->received == 0)
+    struct pipeline_kept *kept = NULL;
+    if (error.number == 0 && (kept = pipeline_keep (self, block, chunk, units)) == NULL)
+        err_set (&error, LITEDFS_BUSY, "out of memory; try again");
+    if (error.number != 0) {
+        pipeline_refuse (self, chunk, token, error.number, error.text);
+    } else if (wait_for (self, block, chunk, token, now_ms)) {
+        note_sender (block, chunk, now_ms);
+        take (self, block, chunk, kept, now_ms);
+        pipeline_settle (self, block, now_ms);
+        return true;
+    } else {
+        pipeline_unkeep (self, block, kept);
+    }
+    if (fresh && block != NULL)
         pipeline_remove (self, block);
-    return taken;
+    return false;
+}
+
+/* A chunk of a block that is in write, or was a moment ago. */
+static bool
+write_known (struct pipeline *self, struct pipeline_block *block,
+             const struct pipeline_chunk *chunk, uint64_t token, int64_t now_ms)
+{
+    litedfs_error_t error;
+
+    if (block->source) {
+        struct pipeline_known known = {
+            .finished = true, .size = block->size, .crc32 = block->whole_crc};
+        write_finished (self, chunk, &known, token);
+        return false;
+    }
+    note_sender (block, chunk, now_ms);
+    if (block->stage == PIPELINE_FAILED) {
+        if (chunk->from == 0)
+            pipeline_reply_error (self, block->id, token, block->error, block->text);
+        else
+            pipeline_ack_block (self, block, chunk->from, block->error, block->text);
+        return false;
+    }
+    if (chunk->offset > block->received) {
+        gap (&error, block->received, chunk);
+        pipeline_refuse (self, chunk, token, error.number, error.text);
+    } else if (!block->complete && chunk->offset == block->received && chunk->size > 0) {
+        return write_next (self, block, chunk, token, now_ms);
+    } else if (is_ping (chunk)) {
+        block->changed = true;
+    } else {
+        write_again (self, block, chunk, token, now_ms);
+    }
+    pipeline_settle (self, block, now_ms);
+    return false;
+}
+
+/* Whether a copy by order may take the place of what is remembered of a block that failed. */
+static bool
+makes_way (const struct pipeline_block *block, const struct pipeline_chunk *chunk)
+{
+    return block->stage == PIPELINE_FAILED && chunk->copy && chunk->offset == 0 &&
+           chunk->size > 0 && !pipeline_disk_busy (block);
 }
 
 bool
 pipeline_write (struct pipeline *self, int64_t now_ms, const struct pipeline_chunk *chunk,
                 const struct pipeline_known *known, uint64_t token)
 {
+    static const struct pipeline_known unknown = {.finished = false};
     struct pipeline_block *block = pipeline_find (self, chunk->block);
     litedfs_error_t error = {.number = 0};
 
-    if (check_chunk (chunk, &error) == 0) {
-        if (block == NULL && known->finished) {
+    if (check_chunk (self, chunk, &error) == 0) {
+        if (block != NULL && makes_way (block, chunk)) {
+            pipeline_remove (self, block);
+            block = NULL;
+            known = &unknown;
+        }
+        if (block != NULL)
+            return write_known (self, block, chunk, token, now_ms);
+        if (known->finished) {
             write_finished (self, chunk, known, token);
             return false;
         }
-        if (block == NULL)
-            admit_first (self, chunk, known, &error);
-        else if (block->error == 0 && chunk->offset > block->received)
-            gap (&error, block->received, chunk);
+        admit_first (self, chunk, known, &error);
     }
     if (error.number != 0) {
-        pipeline_refuse (self, chunk->block, token, error.number, error.text);
+        pipeline_refuse (self, chunk, token, error.number, error.text);
         return false;
     }
-    if (block != NULL && block->error != 0) {
-        pipeline_reply_error (self, chunk->block, token, block->error, block->text);
-        return false;
-    }
-    if (block != NULL &&
-        (block->complete || chunk->offset < block->received || chunk->size == 0)) {
-        write_again (self, block, chunk, token, now_ms);
-        return false;
-    }
-    return write_next (self, block, chunk, token, now_ms);
+    return write_next (self, NULL, chunk, token, now_ms);
 }
 
 void
@@ -332,7 +389,8 @@ pipeline_compared (struct pipeline *self, uint64_t block, uint64_t token, bool e
     else if (equal)
         pipeline_reply_known (self, block, token, known);
     else
-        pipeline_refuse (self, block, token, LITEDFS_EXISTS, other_content);
+        pipeline_refuse (self, &(struct pipeline_chunk){.block = block}, token, LITEDFS_EXISTS,
+                         other_content);
 }
 
 void
@@ -345,14 +403,30 @@ pipeline_stat (struct pipeline *self, int64_t now_ms, uint64_t id, uint64_t wait
         pipeline_reply_known (self, id, token, known);
         return;
     }
-    if (block->error == 0)
-        block->advanced_ms = now_ms; // a writer whose source is slow is no silent one
+    block->advanced_ms = now_ms; // a writer whose source is slow is no silent one
     struct pipeline_waiter waiter = {
         .token = token, .what = PIPELINE_WAIT_STAT, .deadline_ms = now_ms + (int64_t) wait_ms};
     pipeline_wait (self, block, &waiter, now_ms);
+    pipeline_settle (self, block, now_ms);
 }
 
-/* ---- the disk ---------------------------------------------------------------------------------- */
+/* ---- the disk --------------------------------------------------------------------------------- */
+
+/* The disk is done with the block's oldest write. */
+static void
+end_write (struct pipeline_block *block, size_t size)
+{
+    struct pipeline_kept *kept = block->kept;
+
+    assert (block->writes > 0);
+    block->writes--;
+    if (size == 0)
+        return;
+    while (kept != NULL && !kept->at_disk)
+        kept = kept->next;
+    assert (kept != NULL && kept->size == size);
+    kept->at_disk = false;
+}
 
 void
 pipeline_written (struct pipeline *self, int64_t now_ms, uint64_t id, size_t size,
@@ -360,33 +434,21 @@ pipeline_written (struct pipeline *self, int64_t now_ms, uint64_t id, size_t siz
 {
     struct pipeline_block *block = pipeline_find (self, id);
 
-    assert (block != NULL && block->writes > 0 && block->buffered >= size);
-    block->writes--;
-    block->buffered -= size;
-    pipeline_tick_until (self, now_ms + (int64_t) self->limits.write_timeout_ms);
-    if (block->error == 0 && error != NULL) {
-        fail (self, block, now_ms, error->number, error->text);
-        return;
-    }
+    assert (block != NULL);
+    end_write (block, size);
+    block->own_ms = now_ms;
     // The disk takes a block's chunks in order, so without writes the last one is among them, and
     // pipeline_durable is to follow.
-    block->syncing = block->complete && block->writes == 0 && error == NULL;
-    if (block->error != 0) {
-        pipeline_hold (self, block, block->buffered);
-        if (!pipeline_disk_busy (block) && !block->syncing)
-            pipeline_push (self, PIPELINE_ABANDON, block->id);
-        return;
+    block->syncing = block->disk_last && block->writes == 0 && error == NULL;
+    if (block->error == 0 && error != NULL) {
+        pipeline_fail_own (self, block, now_ms, error->number, error->text);
+    } else if (block->error == 0) {
+        block->written += size;
+        block->advanced_ms = now_ms;
+        // Of a block of one chunk, "durable" is soon to follow.
+        block->changed = block->changed || !block->syncing || block->written > size;
     }
-    uint64_t promised = block->hold > size ? block->hold - size : 0;
-    block->written += size;
-    block->advanced_ms = now_ms;
-    if (block->complete)
-        pipeline_hold (self, block, block->buffered);
-    else
-        grant (self, block, promised);
-    if (holds_for_writer (block))
-        pipeline_tick_until (self, now_ms + PIPELINE_IDLE_MS);
-    pipeline_wake (self, block, now_ms);
+    pipeline_settle (self, block, now_ms);
 }
 
 void
@@ -397,105 +459,46 @@ pipeline_durable (struct pipeline *self, int64_t now_ms, uint64_t id,
 
     assert (block != NULL && block->syncing);
     block->syncing = false;
-    pipeline_tick_until (self, now_ms + (int64_t) self->limits.write_timeout_ms);
-    if (block->error != 0)
-        return; // it was forgotten while it was synced
-    if (error != NULL) {
-        fail (self, block, now_ms, error->number, error->text);
-        return;
+    if (block->error != 0) {
+        block->abandoned = true; // it was given up meanwhile: the disk has it whole, or nothing
+    } else if (error != NULL) {
+        pipeline_fail_own (self, block, now_ms, error->number, error->text);
+    } else {
+        block->durable = true;
+        block->changed = true;
     }
-    block->durable = true;
-    pipeline_wake (self, block, now_ms);
-    pipeline_remove (self, block);
+    pipeline_settle (self, block, now_ms);
 }
 
-/* ---- orders and time --------------------------------------------------------------------------- */
+/* ---- orders ----------------------------------------------------------------------------------- */
 
 void
 pipeline_forget (struct pipeline *self, int64_t now_ms, uint64_t id)
 {
     struct pipeline_block *block = pipeline_find (self, id);
 
-    if (block != NULL && block->error == 0)
-        give_up (self, block, now_ms, LITEDFS_LEASE_LOST, deleted);
-}
-
-/* A block whose writer is silent has failed; one that failed so long ago is forgotten.  A block that the
- * disk is busy with waits: a slow card is no silent writer. */
-static void
-expire (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
-{
-    if (block->error != 0)
-        pipeline_remove (self, block);
-    else
-        give_up (self, block, now_ms, LITEDFS_TIMEOUT,
-                 "no chunk came for write_timeout, so the block was given up; ask for another "
-                 "block");
-}
-
-/* When the block wants the next tick. */
-static int64_t
-next_deadline (const struct pipeline *self, const struct pipeline_block *block)
-{
-    int64_t deadline_ms = INT64_MAX;
-
-    if (!pipeline_disk_busy (block))
-        deadline_ms = block->advanced_ms + (int64_t) self->limits.write_timeout_ms;
-    if (holds_for_writer (block) && block->advanced_ms + PIPELINE_IDLE_MS < deadline_ms)
-        deadline_ms = block->advanced_ms + PIPELINE_IDLE_MS;
-    for (size_t i = 0; i < block->waiter_count; i++)
-        if (block->waiters[i].what != PIPELINE_WAIT_WRITTEN &&
-            block->waiters[i].deadline_ms < deadline_ms)
-            deadline_ms = block->waiters[i].deadline_ms;
-    return deadline_ms;
-}
-
-void
-pipeline_tick (struct pipeline *self, int64_t now_ms)
-{
-    if (now_ms < self->deadline_ms)
+    if (block == NULL)
         return;
-    self->deadline_ms = INT64_MAX;
-    for (size_t i = 0; i < PIPELINE_BUCKETS; i++) {
-        for (struct pipeline_block *block = self->buckets[i], *next; block; block = next) {
-            next = block->next;
-            pipeline_wake (self, block, now_ms);
-            if (holds_for_writer (block) && now_ms - block->advanced_ms >= PIPELINE_IDLE_MS)
-                pipeline_hold (self, block, CRC_UNIT);
-            if (next_deadline (self, block) <= now_ms)
-                expire (self, block, now_ms);
-            else
-                pipeline_tick_until (self, next_deadline (self, block));
-        }
+    if (block->stage == PIPELINE_FINAL && !pipeline_disk_busy (block)) {
+        pipeline_remove (self, block); // the block store remembers it as buried
+        return;
     }
+    pipeline_give_up (self, block, now_ms, LITEDFS_LEASE_LOST, deleted);
+    pipeline_settle (self, block, now_ms);
 }
 
-int64_t
-pipeline_next_deadline (const struct pipeline *self)
-{
-    return self->deadline_ms;
-}
-
-/* ---- the object -------------------------------------------------------------------------------- */
-
-bool
-pipeline_next (struct pipeline *self, struct pipeline_action *out)
-{
-    if (self->queue_head == self->queue_size) {
-        self->queue_head = self->queue_size = 0;
-        return false;
-    }
-    struct pipeline_queued *queued = &self->queue[self->queue_head++];
-    *out = queued->action;
-    out->text = queued->text;
-    out->units = queued->units;
-    return true;
-}
+/* ---- the object ------------------------------------------------------------------------------- */
 
 bool
 pipeline_has (const struct pipeline *self, uint64_t block)
 {
     return pipeline_find (self, block) != NULL;
+}
+
+void
+pipeline_set_node (struct pipeline *self, uint32_t node)
+{
+    self->node = node;
 }
 
 void
@@ -507,7 +510,7 @@ pipeline_set_full (struct pipeline *self, bool full)
 size_t
 pipeline_block_count (const struct pipeline *self)
 {
-    return self->block_count;
+    return self->lists[PIPELINE_OPEN].count;
 }
 
 uint64_t
@@ -533,20 +536,35 @@ pipeline_new (const struct pipeline_limits *limits)
 }
 
 void
+pipeline_stop (struct pipeline *self)
+{
+    for (int stage = 0; stage < PIPELINE_STAGES; stage++)
+        for (struct pipeline_block *block = self->lists[stage].first; block != NULL;
+             block = block->next) {
+            for (struct pipeline_kept *kept = block->kept; kept != NULL; kept = kept->next)
+                kept->at_disk = false;
+            pipeline_release (self, block, block->received);
+        }
+}
+
+void
 pipeline_destroy (struct pipeline **self_p)
 {
     struct pipeline *self = *self_p;
+    struct pipeline_action rest;
 
     if (self == NULL)
         return;
     *self_p = NULL;
-    for (size_t i = 0; i < PIPELINE_BUCKETS; i++) {
-        for (struct pipeline_block *block = self->buckets[i], *next; block; block = next) {
+    for (int stage = 0; stage < PIPELINE_STAGES; stage++)
+        for (struct pipeline_block *block = self->lists[stage].first, *next; block != NULL;
+             block = next) {
             next = block->next;
             free (block->waiters);
             free (block);
         }
-    }
+    while (pipeline_next (self, &rest))
+        continue;
     free (self->queue);
     free (self);
 }

@@ -203,9 +203,6 @@ START_TEST (sizes_and_offsets_that_are_no_multiples_are_refused)
     assert_answer (put (BLOCK, 1, UNIT, false), LITEDFS_INVALID);
     assert_answer (put (BLOCK, WIRE_MAX - UNIT + 1, UNIT, false), LITEDFS_INVALID);
     struct pipeline_chunk chunk = chunk_of (BLOCK, 0, UNIT, false);
-    chunk.chain_count = 1;
-    assert_answer (send_chunk (&chunk, &unknown), LITEDFS_UNSUPPORTED);
-    chunk = chunk_of (BLOCK, 0, UNIT, false);
     chunk.path = slice_of (NULL, 0);
     assert_answer (send_chunk (&chunk, &unknown), LITEDFS_INVALID);
     ck_assert_uint_eq (pipeline_block_count (pipeline), 0);
