@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two streams and a queue before them.
+ *
+ * A stream begins with a DESCRIBE at the disk pool, whose result starts the pipeline's part, and is free
+ * again when that is over.  The queue is served from its front; an item steps aside while its block is in
+ * the other stream (the pipeline has one copy of a block at a time), and for a while after the pipeline was
+ * busy with it.
+ *
+ * When a node is away all copies to it fail, so failures are logged once a minute, with their number.
+ */
+#include "datanode/copy.h"
+
+#include "base/err.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMPLAIN_AGAIN_MS 60000
+#define QUEUE_FIRST 64 // room that the queue starts with
+
+/* An order that waits. */
+struct item {
+    uint64_t block;
+    uint32_t target;
+    bool was_busy;
+    int64_t busy_ms;  // since when the pipeline is busy with it
+    int64_t again_ms; // not before
+};
+
+enum stream_state { STREAM_FREE, STREAM_DESCRIBING, STREAM_RUNNING };
+
+struct stream {
+    enum stream_state state;
+    struct item item;
+    bool deleted; // while it was described
+};
+
+struct copy {
+    struct copy_calls calls;
+    struct log *log;
+    struct item *queue;
+    size_t count;
+    size_t room;
+    struct stream streams[COPY_STREAMS];
+    bool complained;
+    int64_t complained_ms;
+    uint64_t unsaid; // failures since then
+};
+
+struct copy *
+copy_new (const struct copy_calls *calls, struct log *log)
+{
+    struct copy *self = calloc (1, sizeof *self);
+
+    if (self == NULL)
+        return NULL;
+    self->calls = *calls;
+    self->log = log;
+    return self;
+}
+
+void
+copy_destroy (struct copy **self_p)
+{
+    struct copy *self = *self_p;
+
+    if (self == NULL)
+        return;
+    *self_p = NULL;
+    free (self->queue);
+    free (self);
+}
+
+size_t
+copy_waiting (const struct copy *self)
+{
+    return self->count;
+}
+
+size_t
+copy_running (const struct copy *self)
+{
+    size_t running = 0;
+
+    for (size_t i = 0; i < COPY_STREAMS; i++)
+        running += self->streams[i].state != STREAM_FREE;
+    return running;
+}
+
+static void
+complain (struct copy *self, int64_t now_ms, const struct item *item, const char *why)
+{
+    if (self->complained && now_ms - self->complained_ms < COMPLAIN_AGAIN_MS) {
+        self->unsaid++;
+        return;
+    }
+    log_warning (self->log,
+                 "block %016" PRIx64 " is not copied to node %" PRIu32 ": %s (%" PRIu64
+                 " more of such before)",
+                 item->block, item->target, why, self->unsaid);
+    self->complained = true;
+    self->complained_ms = now_ms;
+    self->unsaid = 0;
+}
+
+/* ---- the queue ---------------------------------------------------------------------------------- */
+
+static bool
+is_here (const struct copy *self, uint64_t block, uint32_t target)
+{
+    for (size_t i = 0; i < COPY_STREAMS; i++) {
+        const struct stream *stream = &self->streams[i];
+        if (stream->state != STREAM_FREE && !stream->deleted && stream->item.block == block &&
+            stream->item.target == target)
+            return true;
+    }
+    for (size_t i = 0; i < self->count; i++)
+        if (self->queue[i].block == block && self->queue[i].target == target)
+            return true;
+    return false;
+}
+
+/* Put an item at the end; what fails is complained of. */
+static void
+enqueue (struct copy *self, int64_t now_ms, const struct item *item)
+{
+    if (self->count + copy_running (self) >= COPY_QUEUE_MAX) {
+        complain (self, now_ms, item, "too many copies wait here");
+        return;
+    }
+    if (self->count == self->room) {
+        size_t room = self->room > 0 ? self->room * 2 : QUEUE_FIRST;
+        struct item *queue = realloc (self->queue, room * sizeof *queue);
+        if (queue == NULL) {
+            complain (self, now_ms, item, "out of memory");
+            return;
+        }
+        self->queue = queue;
+        self->room = room;
+    }
+    self->queue[self->count++] = *item;
+}
+
+static void
+remove_item (struct copy *self, size_t at)
+{
+    self->count--;
+    memmove (self->queue + at, self->queue + at + 1, (self->count - at) * sizeof *self->queue);
+}
+
+/* ---- streams ------------------------------------------------------------------------------------ */
+
+static bool
+is_streamed (const struct copy *self, uint64_t block)
+{
+    for (size_t i = 0; i < COPY_STREAMS; i++)
+        if (self->streams[i].state != STREAM_FREE && self->streams[i].item.block == block)
+            return true;
+    return false;
+}
+
+/* A stream in a state, of a block if it is not free; NULL if there is none. */
+static struct stream *
+find_stream (struct copy *self, enum stream_state state, uint64_t block)
+{
+    for (size_t i = 0; i < COPY_STREAMS; i++) {
+        struct stream *stream = &self->streams[i];
+        if (stream->state == state && (state == STREAM_FREE || stream->item.block == block))
+            return stream;
+    }
+    return NULL;
+}
+
+/* The first item whose turn it may be; false if there is none now. */
+static bool
+next_item (const struct copy *self, int64_t now_ms, size_t *out)
+{
+    for (size_t i = 0; i < self->count; i++)
+        if (self->queue[i].again_ms <= now_ms && !is_streamed (self, self->queue[i].block)) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
+/* Begin what there is room for. */
+static void
+fill (struct copy *self, int64_t now_ms)
+{
+    struct stream *stream;
+    size_t at;
+
+    while ((stream = find_stream (self, STREAM_FREE, 0)) != NULL &&
+           next_item (self, now_ms, &at)) {
+        struct item item = self->queue[at];
+        struct disk_job job = {.kind = DISK_DESCRIBE, .token = COPY_TOKEN, .block = item.block};
+        litedfs_error_t error;
+
+        remove_item (self, at);
+        if (self->calls.submit (self->calls.context, &job, &error) < 0)
+            complain (self, now_ms, &item, error.text);
+        else
+            *stream = (struct stream){.state = STREAM_DESCRIBING, .item = item};
+    }
+}
+
+/* The pipeline was busy with the block: later, unless that has been so for long. */
+static void
+put_off (struct copy *self, int64_t now_ms, struct item *item, const char *why)
+{
+    if (!item->was_busy) {
+        item->was_busy = true;
+        item->busy_ms = now_ms;
+    }
+    item->again_ms = now_ms + COPY_AGAIN_MS;
+    if (now_ms - item->busy_ms > COPY_PATIENCE_MS)
+        complain (self, now_ms, item, why);
+    else
+        enqueue (self, now_ms, item);
+}
+
+/* The block is described: the pipeline's turn. */
+static void
+start (struct copy *self, int64_t now_ms, struct stream *stream,
+       const struct disk_result *result, zmq_msg_t *path)
+{
+    struct item item = stream->item;
+    struct pipeline_copy copy = {.block = item.block,
+                                 .size = result->size,
+                                 .crc32 = result->crc,
+                                 .file = result->file,
+                                 .index = result->index,
+                                 .path = slice_of (zmq_msg_data (path), zmq_msg_size (path)),
+                                 .count = result->count,
+                                 .target = item.target};
+    litedfs_error_t error;
+
+    int rc = self->calls.start (self->calls.context, &copy, &error);
+    if (rc == 0) {
+        stream->state = STREAM_RUNNING;
+        return;
+    }
+    *stream = (struct stream){.state = STREAM_FREE};
+    if (rc == LITEDFS_BUSY)
+        put_off (self, now_ms, &item, error.text);
+    else
+        complain (self, now_ms, &item, error.text);
+}
+
+static void
+on_described (struct copy *self, int64_t now_ms, const struct disk_result *result,
+              zmq_msg_t *path)
+{
+    struct stream *stream = find_stream (self, STREAM_DESCRIBING, result->block);
+
+    if (stream == NULL)
+        return;
+    if (!stream->deleted && result->error.number == 0) {
+        start (self, now_ms, stream, result, path);
+    } else {
+        if (!stream->deleted)
+            complain (self, now_ms, &stream->item, result->error.text);
+        *stream = (struct stream){.state = STREAM_FREE};
+    }
+    fill (self, now_ms);
+}
+
+/* ---- events ------------------------------------------------------------------------------------- */
+
+/* A block is gone.  What the pipeline has of it ends by itself. */
+static void
+forget (struct copy *self, uint64_t block)
+{
+    struct stream *stream = find_stream (self, STREAM_DESCRIBING, block);
+
+    if (stream != NULL)
+        stream->deleted = true;
+    for (size_t i = self->count; i > 0; i--)
+        if (self->queue[i - 1].block == block)
+            remove_item (self, i - 1);
+}
+
+void
+copy_orders (struct copy *self, int64_t now_ms, const struct blockstore_order *orders,
+             size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct item item = {.block = orders[i].block, .target = orders[i].target};
+        if (orders[i].kind == ORDER_DELETE)
+            forget (self, item.block);
+        else if (item.target == 0)
+            complain (self, now_ms, &item, "the order names no other node");
+        else if (!is_here (self, item.block, item.target))
+            enqueue (self, now_ms, &item);
+    }
+    fill (self, now_ms);
+}
+
+void
+copy_read (struct copy *self, const struct pipeline_action *action)
+{
+    struct disk_job job = {.kind = DISK_READ,
+                           .token = COPY_TOKEN,
+                           .block = action->block,
+                           .offset = action->offset,
+                           .size = action->size,
+                           .copy = true};
+    litedfs_error_t error;
+    zmq_msg_t none;
+
+    if (self->calls.submit (self->calls.context, &job, &error) == 0)
+        return;
+    zmq_msg_init (&none);
+    self->calls.was_read (self->calls.context, job.block, job.offset, &none, &error);
+    zmq_msg_close (&none);
+}
+
+bool
+copy_result (struct copy *self, int64_t now_ms, const struct disk_result *result,
+             zmq_msg_t *payload)
+{
+    if ((result->token & COPY_TOKEN) == 0)
+        return false;
+    if (result->kind == DISK_DESCRIBED)
+        on_described (self, now_ms, result, payload);
+    else if (result->kind == DISK_READ_DONE)
+        self->calls.was_read (self->calls.context, result->block, result->offset, payload,
+                              result->error.number != 0 ? &result->error : NULL);
+    zmq_msg_close (payload);
+    return true;
+}
+
+void
+copy_ended (struct copy *self, int64_t now_ms, const struct pipeline_action *action)
+{
+    struct stream *stream = find_stream (self, STREAM_RUNNING, action->block);
+
+    if (stream == NULL)
+        return;
+    if (action->error != 0)
+        complain (self, now_ms, &stream->item, action->text != NULL ? action->text : "");
+    else
+        log_debug (self->log, "block %016" PRIx64 " is copied to node %" PRIu32,
+                   stream->item.block, stream->item.target);
+    *stream = (struct stream){.state = STREAM_FREE};
+    fill (self, now_ms);
+}
+
+void
+copy_tick (struct copy *self, int64_t now_ms)
+{
+    fill (self, now_ms);
+}
+
+int64_t
+copy_next_deadline (const struct copy *self)
+{
+    int64_t next_ms = INT64_MAX;
+
+    if (copy_running (self) == COPY_STREAMS)
+        return next_ms;
+    for (size_t i = 0; i < self->count; i++)
+        if (self->queue[i].again_ms < next_ms && !is_streamed (self, self->queue[i].block))
+            next_ms = self->queue[i].again_ms;
+    return next_ms;
+}
