@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # `make demo`: one litename and three litedata as real processes on this machine, and the main job:
-# upload, list, move, restart a node, download, compare.  It says what it does, and cleans up.
+# upload, list, move, raise the replicas, kill a node, download, compare, go on without the node, have it
+# back.  It says what it does, and cleans up.
 set -euo pipefail
 
 PATH=$LITEDFS_BIN:$PATH
@@ -86,11 +87,21 @@ show curl -s "localhost:$name_port"; echo
 show curl -s "localhost:${node_port[1]}"; echo
 show litedfs "localhost:$name_port" cluster info
 
-say "Make a file of 110 MB and upload it: seven blocks of 16 MiB over three nodes"
+copies () { # PATH NUMBER: whether each block of the file has so many copies on nodes that are online
+    litedfs "$a" file info -r "$1" | grep -q "^current_replica: $2\$"
+}
+
+equal () { # PATH: download it, and compare
+    show litedfs "$a" file download -r "$1" -l "$root/back.tar.gz" --force
+    show cmp "$root/examples.tar.gz" "$root/back.tar.gz"
+    echo "equal: $(sha256sum <"$root/back.tar.gz" | cut -c1-16)..."
+}
+
+say "Make a file of 110 MB and upload it with two copies: seven blocks of 16 MiB"
 head -c 110237727 /dev/urandom >"$root/examples.tar.gz"
 a="localhost:$name_port"
 show litedfs "$a" directory create -r /test
-show litedfs "$a" file create -r /test/test.tar.gz -l "$root/examples.tar.gz"
+show litedfs "$a" file create -r /test/test.tar.gz -l "$root/examples.tar.gz" -R 2
 show litedfs "$a" directory list -r /test
 show litedfs "$a" file info -r /test/test.tar.gz
 
@@ -99,14 +110,35 @@ show litedfs "$a" directory create -r /test2
 show litedfs "$a" file move -s /test/test.tar.gz -t /test2
 show litedfs "$a" directory list -r /test2
 
-say "Restart data node 2"
-kill "${node_pid[2]}"
-wait "${node_pid[2]}" && echo "it ended with status 0"
+say "Three copies instead of two; only what lacks is copied, from node to node"
+show litedfs "$a" file create -r /test2/test.tar.gz -l "$root/examples.tar.gz" -R 3
+await "there are three copies of each block" copies /test2/test.tar.gz 3
+show litedfs "$a" file info -r /test2/test.tar.gz
+
+say "kill -9 data node 2"
+kill -9 "${node_pid[2]}"
+wait "${node_pid[2]}" 2>/dev/null || true
 await "it is seen offline" online 2
-start_node 2
-await "it is online again" online 3
+show litedfs "$a" cluster info
+await "two copies are left" copies /test2/test.tar.gz 2
 
 say "Download and compare"
-show litedfs "$a" file download -r /test2/test.tar.gz -l "$root/back.tar.gz"
-show cmp "$root/examples.tar.gz" "$root/back.tar.gz"
-echo "equal: $(sha256sum <"$root/back.tar.gz" | cut -c1-16)..."
+equal /test2/test.tar.gz
+
+say "Without the node, write with three copies: as many as there are nodes now"
+show litedfs "$a" file create -r /test2/again.tar.gz -l "$root/examples.tar.gz" -R 3
+show litedfs "$a" file info -r /test2/again.tar.gz
+
+say "Start the node again: it has its copies, and gets those that it missed"
+start_node 2
+await "it is online again" online 3
+await "there are three copies of each block" copies /test2/again.tar.gz 3
+show litedfs "$a" file info -r /test2/again.tar.gz
+
+say "kill -9 the two others, and read from the one that was away"
+kill -9 "${node_pid[1]}" "${node_pid[3]}"
+wait "${node_pid[1]}" "${node_pid[3]}" 2>/dev/null || true
+await "they are seen offline" online 1
+equal /test2/again.tar.gz
+
+say "Done"
