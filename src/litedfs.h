@@ -192,6 +192,10 @@ void litedfs_file_free (litedfs_file_t *file);
  * size is not known. */
 typedef void (litedfs_progress_fn) (void *arg, uint64_t done, uint64_t total);
 
+/* Called when a transfer goes on in spite of a data node that fails, or that has a block no more or not as
+ * it was: one line for people, without a newline, in the caller's thread.  Each thing is told once. */
+typedef void (litedfs_warning_fn) (void *arg, const char *text);
+
 typedef struct {
     uint32_t replica; // copies wanted, 1 to 64; 0 means 1
     uint32_t ttl_s;   // of the write lock, 1 to 86400; 0 means 60
@@ -199,6 +203,8 @@ typedef struct {
     bool stream;      // read even a regular file from where it stands
     litedfs_progress_fn *progress;
     void *progress_arg;
+    litedfs_warning_fn *warning;
+    void *warning_arg;
 } litedfs_upload_options_t;
 
 /* Write a file from an open descriptor: a regular file from its start, anything else until it ends (the
@@ -222,6 +228,8 @@ typedef struct {
     bool stream; // write in order, and from where it stands, even to a regular file
     litedfs_progress_fn *progress;
     void *progress_arg;
+    litedfs_warning_fn *warning;
+    void *warning_arg;
 } litedfs_download_options_t;
 
 /* Read a whole file into an open descriptor: a regular file is written from its start, in any order, and

@@ -6,6 +6,7 @@
  * same, the remote one gets the wanted number of copies; if not, it is refused and nothing changes.
  */
 #include "base/err.h"
+#include "base/text.h"
 #include "cli/cmd.h"
 #include "cli/local.h"
 #include "cli/print.h"
@@ -15,6 +16,40 @@
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
+
+/* ---- transfers -------------------------------------------------------------------------------------- */
+
+// What a transfer shows: a bar while it lasts, and what went wrong on the way when it has ended well.  If
+// it has not, its error says enough.
+struct transfer {
+    struct progress progress;
+    struct buf warnings;
+};
+
+static void
+transfer_start (struct transfer *self, size_t columns)
+{
+    self->warnings = (struct buf){0};
+    progress_start (&self->progress, STDERR_FILENO, columns, clock_system ());
+}
+
+static void
+add_warning (void *arg, const char *text)
+{
+    struct transfer *self = arg;
+    buf_printf (&self->warnings, "litedfs: warning: ");
+    text_put_escaped (&self->warnings, text, strlen (text));
+    buf_put (&self->warnings, "\n", 1);
+}
+
+static void
+transfer_end (struct transfer *self, int rc)
+{
+    progress_end (&self->progress);
+    if (rc == 0 && self->warnings.size > 0)
+        fprintf (stderr, "%s", buf_text (&self->warnings));
+    buf_free (&self->warnings);
+}
 
 /* ---- create ----------------------------------------------------------------------------------------- */
 
@@ -38,19 +73,20 @@ update_existing (struct cmd_call *call, int fd, litedfs_error_t *error)
 static int
 upload (struct cmd_call *call, const struct local_source *source, litedfs_error_t *error)
 {
-    struct progress progress;
-    progress_start (&progress, STDERR_FILENO, progress_columns (STDERR_FILENO),
-                    clock_system ());
+    struct transfer transfer;
+    transfer_start (&transfer, progress_columns (STDERR_FILENO));
     const litedfs_upload_options_t options = {
         .replica = (uint32_t) call->number[CMD_REPLICA],
         .ttl_s = (uint32_t) call->number[CMD_LOCK_TTL],
         .stream = source->stream,
         .progress = progress_update,
-        .progress_arg = &progress,
+        .progress_arg = &transfer.progress,
+        .warning = add_warning,
+        .warning_arg = &transfer,
     };
     int rc = litedfs_upload (call->session, source->fd, call->text[CMD_REMOTE_PATH], &options,
                              error);
-    progress_end (&progress);
+    transfer_end (&transfer, rc);
     return rc;
 }
 
@@ -87,14 +123,16 @@ download (struct cmd_call *call, struct local_target *target, litedfs_error_t *e
     // bar do not go together.
     bool standard = target->fd == STDOUT_FILENO;
     bool bar = !standard || !isatty (STDOUT_FILENO);
-    struct progress progress;
-    progress_start (&progress, STDERR_FILENO, bar ? progress_columns (STDERR_FILENO) : 0,
-                    clock_system ());
-    const litedfs_download_options_t options = {
-        .stream = standard, .progress = progress_update, .progress_arg = &progress};
+    struct transfer transfer;
+    transfer_start (&transfer, bar ? progress_columns (STDERR_FILENO) : 0);
+    const litedfs_download_options_t options = {.stream = standard,
+                                                .progress = progress_update,
+                                                .progress_arg = &transfer.progress,
+                                                .warning = add_warning,
+                                                .warning_arg = &transfer};
     int rc = litedfs_download (call->session, call->text[CMD_REMOTE_PATH], target->fd, &options,
                                error);
-    progress_end (&progress);
+    transfer_end (&transfer, rc);
     return rc;
 }
 

@@ -4,11 +4,16 @@
  *
  * The file's blocks are read in ranges, several under way over several blocks and nodes at once.  Each
  * range is checked against the CRC that came with it, each block against the CRC that the name node
- * has.  A range that a node cannot give is asked of the next holder; when none is left the name node is
- * asked once more who holds the block.  A regular file is written in any order; anything else gets the
- * bytes in order, from one block after the other.
+ * has.  A regular file is written in any order; anything else gets the bytes in order, from one block after
+ * the other.
+ *
+ * A range that a node cannot give is asked of the next holder; when none is left the name node is asked
+ * once more who holds the block (blockmap.c).  A node that owes an answer and says nothing for a while is
+ * asked for a sign of life and gets no new ranges, and when it stays silent its ranges are asked of
+ * others, all at once.  The last request for a sign of life stays with it, so that it is heard when it
+ * is back.  One that answers, however slowly, is not given up.
  */
-#include "client/session.h"
+#include "client/blockmap.h"
 
 #include "base/crc.h"
 #include "base/err.h"
@@ -22,27 +27,17 @@
 #include <unistd.h>
 
 #define RANGE_SIZE ((uint64_t) 1 << 20)
-#define RANGES 12     // under way or waiting for their turn
-#define SPAN_MAX 15   // from the oldest that a node owes to the last: it counts all of them
-#define LANES 4       // blocks that are read at once, if the order does not matter
-#define HOLDERS_MAX 8 // of a block, that we remember
+#define RANGES 12   // under way or waiting for their turn
+#define SPAN_MAX 15 // from the oldest that a node owes to the last: it counts all of them
+#define LANES 4     // blocks that are read at once, if the order does not matter
 #define REQUEST_MS 60000
 #define BUSY_MS 20         // pause before a node that is busy is asked again, doubled
 #define BUSY_DOUBLINGS 4   // so often
 #define BUSY_MAX_MS 600000 // and then it counts as one that cannot give the range
-#define LOOK_MS 500        // how often nodes that are away are looked after
+#define LOOK_MS 250        // how often nodes that are silent are looked after
+#define WARNINGS_MAX 32    // that one download gives
 
 struct download;
-
-struct block {
-    uint64_t id;
-    uint64_t size;
-    uint32_t crc32;
-    struct peer *holders[HOLDERS_MAX];
-    size_t holder_count;
-    uint32_t *crcs; // of its ranges, while it is read
-    uint64_t left;  // ranges that are not there yet
-};
 
 enum range_state { RANGE_FREE, RANGE_TO_ASK, RANGE_ASKED, RANGE_READ };
 
@@ -52,10 +47,12 @@ struct range {
     uint64_t block;  // index
     uint64_t offset; // in the block
     size_t size;
-    size_t holder;     // which one is asked
-    unsigned failures; // holders that could not give it
-    bool looked_again; // the name node was asked once more
-    struct peer *peer;
+    struct peer *peer;                        // who is asked, or was last
+    struct peer *tried[BLOCKMAP_HOLDERS_MAX]; // who could not give it
+    size_t tried_count;
+    unsigned looked; // how often its block had been looked up again when it was first asked for
+    bool last_chance; // the name node was asked once more
+    int64_t asked_ms; // monotonic
     int64_t request_id;
     int64_t not_before_ms;
     unsigned busy_answers; // of this holder
@@ -64,24 +61,33 @@ struct range {
     litedfs_error_t error; // of the last holder
 };
 
+/* A block that is read. */
 struct lane {
     bool used;
     uint64_t block;
-    uint64_t offset;
+    uint64_t offset; // of the next range
+};
+
+/* What is being put together of a block: its ranges' CRCs. */
+struct sum {
+    uint32_t *crcs;
+    uint64_t left; // ranges that are not there yet
+};
+
+/* What the caller was told. */
+struct warning {
+    uint32_t node;
+    int number;
 };
 
 struct download {
     litedfs_t *session;
     litedfs_download_options_t options;
-    const char *path;
     int fd;
     bool ordered;
 
-    struct uuid file;
-    uint64_t size;
-    uint64_t block_size;
-    struct block *blocks;
-    uint64_t block_count;
+    struct blockmap map;
+    struct sum *sums; // one a block
 
     struct lane lanes[LANES];
     struct range ranges[RANGES];
@@ -89,6 +95,8 @@ struct download {
     uint64_t position; // ordered: bytes written
     uint64_t done;     // bytes written, in all
 
+    struct warning warnings[WARNINGS_MAX];
+    size_t warnings_count;
     int failed;
     litedfs_error_t error;
 };
@@ -100,108 +108,6 @@ fail (struct download *self, const litedfs_error_t *error)
         self->failed = error->number;
         self->error = *error;
     }
-}
-
-/* ---- where the blocks are ---------------------------------------------------------------------------- */
-
-static const struct wire_endpoint *
-find_endpoint (const struct file_info_reply *page, uint64_t node)
-{
-    for (size_t i = 0; i < page->nodes_count; i++)
-        if (page->nodes[i].node == node)
-            return &page->nodes[i];
-    return NULL;
-}
-
-/* Nodes that are online first: the others may be back sooner than we are told. */
-static int
-take_holders (struct download *self, struct block *block, const struct wire_block *from,
-              const struct file_info_reply *page, litedfs_error_t *error)
-{
-    block->holder_count = 0;
-    for (int online = 1; online >= 0; online--)
-        for (size_t i = 0; i < from->nodes_count && block->holder_count < HOLDERS_MAX; i++) {
-            const struct wire_endpoint *endpoint = find_endpoint (page, from->nodes[i]);
-            if (!endpoint || endpoint->online != (bool) online)
-                continue;
-            int rc = session_peer (self->session, endpoint,
-                                   &block->holders[block->holder_count], error);
-            if (rc < 0)
-                return rc;
-            block->holder_count++;
-        }
-    return 0;
-}
-
-static int
-take_page (struct download *self, const struct file_info_reply *page, litedfs_error_t *error)
-{
-    int rc = 0;
-
-    for (size_t i = 0; rc == 0 && i < page->blocks_count; i++) {
-        const struct wire_block *from = &page->blocks[i];
-        if (from->index >= self->block_count)
-            return err_set (error, LITEDFS_INVALID, "the name node named block %llu of %llu",
-                            (unsigned long long) from->index,
-                            (unsigned long long) self->block_count);
-        struct block *block = &self->blocks[from->index];
-        block->id = from->id;
-        block->size = from->size;
-        block->crc32 = (uint32_t) from->crc32;
-        rc = take_holders (self, block, from, page, error);
-    }
-    return rc;
-}
-
-static int
-take_file (struct download *self, const struct file_info_reply *page, litedfs_error_t *error)
-{
-    self->file = page->file;
-    self->size = page->size;
-    self->block_size = page->block_size;
-    self->block_count = page->count;
-    if (page->count > SIZE_MAX / sizeof *self->blocks)
-        return err_set (error, LITEDFS_MEMORY, "out of memory");
-    self->blocks = calloc (page->count ? (size_t) page->count : 1, sizeof *self->blocks);
-    return self->blocks ? 0 : err_set (error, LITEDFS_MEMORY, "out of memory");
-}
-
-static int
-locate (struct download *self, litedfs_error_t *error)
-{
-    struct file_info_request request = {.path = slice_str (self->path)};
-    struct file_info_reply page = {.next = 0};
-    int rc = 0;
-
-    for (bool first = true; rc == 0 && page.next != WIRE_UNKNOWN; first = false) {
-        struct dealer_reply *reply = NULL;
-        request.offset = page.next;
-        rc = session_call (self->session, MESSAGE_file_info, &request, &page, &reply, error);
-        if (rc == 0 && first) {
-            rc = take_file (self, &page, error);
-            request.file = page.file; // the same file, whatever happens to its path meanwhile
-            request.path = slice_of (NULL, 0);
-        }
-        if (rc == 0)
-            rc = take_page (self, &page, error);
-        dealer_reply_destroy (&reply);
-    }
-    return rc;
-}
-
-/* Where one block is now, asked by the file's id. */
-static int
-locate_again (struct download *self, uint64_t index, litedfs_error_t *error)
-{
-    const struct file_info_request request = {.file = self->file, .offset = index, .limit = 1};
-    struct file_info_reply page;
-    struct dealer_reply *reply = NULL;
-
-    int rc = session_call (self->session, MESSAGE_file_info, &request, &page, &reply, error);
-    if (rc == 0)
-        rc = take_page (self, &page, error);
-    dealer_reply_destroy (&reply);
-    return rc;
 }
 
 /* ---- what has come --------------------------------------------------------------------------------------- */
@@ -234,20 +140,21 @@ write_all (const litedfs_t *session, int fd, const uint8_t *data, size_t size,
 static int
 end_range (struct download *self, struct range *range, uint32_t crc, litedfs_error_t *error)
 {
-    struct block *block = &self->blocks[range->block];
+    const struct mapped_block *block = &self->map.blocks[range->block];
+    struct sum *sum = &self->sums[range->block];
     uint32_t whole = 0;
 
-    block->crcs[range->offset / RANGE_SIZE] = crc;
+    sum->crcs[range->offset / RANGE_SIZE] = crc;
     self->done += range->size;
-    if (--block->left > 0)
+    if (--sum->left > 0)
         return 0;
     for (uint64_t at = 0; at < block->size; at += RANGE_SIZE) {
         uint64_t left = block->size - at;
-        whole = crc32_join (whole, block->crcs[at / RANGE_SIZE],
+        whole = crc32_join (whole, sum->crcs[at / RANGE_SIZE],
                             left < RANGE_SIZE ? left : RANGE_SIZE);
     }
-    free (block->crcs);
-    block->crcs = NULL;
+    free (sum->crcs);
+    sum->crcs = NULL;
     if (whole == block->crc32)
         return 0;
     return err_set (error, LITEDFS_CORRUPT, "block %llu of the file has CRC-32 %08x, not %08x",
@@ -258,7 +165,7 @@ static int
 put_range (struct download *self, struct range *range, litedfs_error_t *error)
 {
     const uint8_t *data = zmq_msg_data (&range->payload);
-    uint64_t at = range->block * self->block_size + range->offset;
+    uint64_t at = range->block * self->map.block_size + range->offset;
 
     int rc = self->ordered
                  ? write_all (self->session, self->fd, data, range->size, error)
@@ -281,7 +188,8 @@ put_ranges (struct download *self, litedfs_error_t *error)
         struct range *range = &self->ranges[i];
         if (range->state != RANGE_READ)
             continue;
-        if (self->ordered && range->block * self->block_size + range->offset != self->position)
+        if (self->ordered &&
+            range->block * self->map.block_size + range->offset != self->position)
             continue;
         rc = put_range (self, range, error);
         if (self->ordered)
@@ -292,17 +200,36 @@ put_ranges (struct download *self, litedfs_error_t *error)
 
 /* ---- asking ------------------------------------------------------------------------------------------------- */
 
-/* This holder cannot give it: the next one is asked. */
+/* Tell the caller what is wrong with a holder, once. */
+static void
+warn (struct download *self, const struct range *range)
+{
+    const struct warning now = {.node = range->peer->node, .number = range->error.number};
+    litedfs_error_t text = range->error;
+
+    for (size_t i = 0; i < self->warnings_count; i++)
+        if (self->warnings[i].node == now.node && self->warnings[i].number == now.number)
+            return;
+    if (!self->options.warning || self->warnings_count == WARNINGS_MAX)
+        return;
+    self->warnings[self->warnings_count++] = now;
+    err_prefix (&text, "block %llu of the file", (unsigned long long) range->block);
+    self->options.warning (self->options.warning_arg, text.text);
+}
+
+/* This holder cannot give it: another one is asked. */
 static void
 next_holder (struct range *range, const litedfs_error_t *error)
 {
     range->state = RANGE_TO_ASK;
     range->request_id = 0;
-    range->holder++;
-    range->failures++;
     range->busy_answers = 0;
+    if (range->tried_count < BLOCKMAP_HOLDERS_MAX)
+        range->tried[range->tried_count++] = range->peer;
     range->error = *error;
     err_prefix (&range->error, "%s", range->peer->name);
+    if (error->number != LITEDFS_CANCELLED) // that is: the node has moved
+        warn (range->download, range);
 }
 
 /* The node has no room for another answer to us: whether it shall be asked again, in a while. */
@@ -350,28 +277,44 @@ on_read (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_e
     range->state = RANGE_READ;
 }
 
-/* All holders have failed: ask the name node once more, then give up. */
 static bool
-find_holder (struct download *self, struct range *range)
+was_tried (const struct range *range, const struct peer *peer)
 {
-    struct block *block = &self->blocks[range->block];
-    litedfs_error_t error;
-
-    if (range->failures < block->holder_count) {
-        range->holder %= block->holder_count;
-        return true;
-    }
-    if (!range->looked_again) {
-        range->looked_again = true;
-        range->failures = 0;
-        range->holder = 0;
-        if (locate_again (self, range->block, &error) < 0) {
-            fail (self, &error);
-            return false;
-        }
-        if (block->holder_count > 0)
+    for (size_t i = 0; i < range->tried_count; i++)
+        if (range->tried[i] == peer)
             return true;
+    return false;
+}
+
+/* Who is asked for a range: a holder that was not tried and that has least against it; of equal ones
+ * blocks take turns.  NULL if there is none.  The last chance is not for a node that is known to be
+ * away. */
+static struct peer *
+choose_holder (const struct download *self, const struct range *range)
+{
+    const struct mapped_block *block = &self->map.blocks[range->block];
+    struct peer *best = NULL;
+    int least = 0;
+
+    for (size_t i = 0; i < block->holder_count; i++) {
+        size_t turn = (size_t) ((i + range->block) % block->holder_count);
+        struct peer *peer = block->holders[turn];
+        bool online = turn < block->online_count;
+        int trouble = session_peer_trouble (self->session, peer);
+        if (was_tried (range, peer) || (range->last_chance && !online && trouble > 0))
+            continue;
+        trouble = 2 * trouble + !online;
+        if (!best || trouble < least) {
+            best = peer;
+            least = trouble;
+        }
     }
+    return best;
+}
+
+static void
+give_up (struct download *self, struct range *range)
+{
     if (range->error.number == 0)
         err_set (&range->error, LITEDFS_UNREACHABLE, "no data node holds it");
     if (range->error.number == LITEDFS_NOT_FOUND) // the block is not there, but the file is
@@ -379,42 +322,80 @@ find_holder (struct download *self, struct range *range)
     err_prefix (&range->error, "block %llu of the file cannot be read",
                 (unsigned long long) range->block);
     fail (self, &range->error);
-    return false;
+}
+
+/* The holder to ask; when all have failed the name node is asked once more first.  NULL: not now. */
+static struct peer *
+find_holder (struct download *self, struct range *range)
+{
+    struct peer *peer = choose_holder (self, range);
+
+    if (peer)
+        return peer;
+    if (range->last_chance) {
+        give_up (self, range);
+    } else if (self->map.blocks[range->block].looked == range->looked) {
+        blockmap_look_again (&self->map, range->block);
+    } else {
+        range->last_chance = true;
+        range->tried_count = 0;
+        return find_holder (self, range);
+    }
+    return NULL;
 }
 
 static void
 ask_range (struct download *self, struct range *range)
 {
-    struct block *block = &self->blocks[range->block];
+    int64_t now_ms = clock_mono (self->session->clock);
     litedfs_error_t error;
 
-    if (clock_mono (self->session->clock) < range->not_before_ms || !find_holder (self, range))
+    if (now_ms < range->not_before_ms || !(range->peer = find_holder (self, range)))
         return;
-    range->peer = block->holders[range->holder];
     if (session_connect (self->session, range->peer, &error) < 0) {
         next_holder (range, &error);
         return;
     }
     if (dealer_span (range->peer->dealer) >= SPAN_MAX)
         return; // the node would say that it is busy
-    const struct block_read_request request = {.block = block->id,
+    const struct block_read_request request = {.block = self->map.blocks[range->block].id,
                                                .node = range->peer->node,
                                                .offset = range->offset,
                                                .size = range->size};
     range->state = RANGE_ASKED;
+    range->asked_ms = now_ms;
     range->request_id = dealer_send (range->peer->dealer, &message_types[MESSAGE_block_read],
                                      &request, NULL, REQUEST_MS, on_read, range, &error);
     if (range->request_id < 0)
         fail (self, &error);
 }
 
-/* Nodes without a connection are not waited for as long as a slow one. */
+/* Begin to connect to the other holders: by the time that they are needed it is known who is there. */
 static void
-watch_range (struct range *range)
+wake_others (struct download *self, const struct range *range)
 {
+    const struct mapped_block *block = &self->map.blocks[range->block];
     litedfs_error_t error;
 
-    if (session_peer_silent (range->peer, &error)) {
+    for (size_t i = 0; i < block->holder_count; i++)
+        if (!was_tried (range, block->holders[i]))
+            session_connect (self->session, block->holders[i], &error); // who asks it is told
+}
+
+/* See whether the node that is asked has gone.  In the end it has all its time again: it may be on its way
+ * back. */
+static void
+watch_range (struct download *self, struct range *range)
+{
+    int64_t waited_ms = clock_mono (self->session->clock) - range->asked_ms;
+    litedfs_error_t error;
+
+    if (session_silent_ms (range->peer) < SESSION_DOUBT_MS)
+        return;
+    session_ping (self->session, range->peer, self->map.blocks[range->block].id);
+    wake_others (self, range);
+    if ((!range->last_chance || waited_ms >= SESSION_SILENCE_MS) &&
+        session_peer_silent (range->peer, &error)) {
         dealer_cancel (range->peer->dealer, range->request_id);
         next_holder (range, &error);
     }
@@ -424,12 +405,13 @@ watch_range (struct range *range)
 static bool
 fill_lane (struct download *self, struct lane *lane)
 {
-    struct block *block = &self->blocks[self->next_block];
+    uint64_t size = self->map.blocks[self->next_block].size;
+    struct sum *sum = &self->sums[self->next_block];
     litedfs_error_t error;
 
-    block->left = (block->size + RANGE_SIZE - 1) / RANGE_SIZE;
-    block->crcs = calloc (block->left ? (size_t) block->left : 1, sizeof *block->crcs);
-    if (!block->crcs) {
+    sum->left = (size + RANGE_SIZE - 1) / RANGE_SIZE;
+    sum->crcs = calloc (sum->left ? (size_t) sum->left : 1, sizeof *sum->crcs);
+    if (!sum->crcs) {
         err_set (&error, LITEDFS_MEMORY, "out of memory");
         fail (self, &error);
         return false;
@@ -444,19 +426,19 @@ fill_lane (struct download *self, struct lane *lane)
 static bool
 next_range (struct download *self, struct lane *lane, struct range *range)
 {
-    if (lane->used && lane->offset >= self->blocks[lane->block].size)
+    if (lane->used && lane->offset >= self->map.blocks[lane->block].size)
         lane->used = false;
-    if (!lane->used && (self->next_block >= self->block_count || !fill_lane (self, lane)))
+    if (!lane->used && (self->next_block >= self->map.count || !fill_lane (self, lane)))
         return false;
 
-    uint64_t left = self->blocks[lane->block].size - lane->offset;
+    uint64_t left = self->map.blocks[lane->block].size - lane->offset;
     *range = (struct range){
         .download = self,
         .state = RANGE_TO_ASK,
         .block = lane->block,
         .offset = lane->offset,
         .size = (size_t) (left < RANGE_SIZE ? left : RANGE_SIZE),
-        .holder = lane->block, // holders take turns
+        .looked = self->map.blocks[lane->block].looked,
     };
     lane->offset += range->size;
     return true;
@@ -479,7 +461,7 @@ fill_ranges (struct download *self)
         if (range->state == RANGE_TO_ASK)
             ask_range (self, range);
         else if (range->state == RANGE_ASKED)
-            watch_range (range);
+            watch_range (self, range);
     }
 }
 
@@ -495,8 +477,10 @@ sleep_ms (const struct download *self)
 static int
 read_blocks (struct download *self, litedfs_error_t *error)
 {
-    while (self->done < self->size) {
+    while (self->done < self->map.size) {
         fill_ranges (self);
+        if (self->map.error.number != 0)
+            fail (self, &self->map.error);
         if (self->failed < 0) {
             if (error)
                 *error = self->error;
@@ -508,7 +492,7 @@ read_blocks (struct download *self, litedfs_error_t *error)
         if (rc < 0)
             return rc;
         if (self->options.progress)
-            self->options.progress (self->options.progress_arg, self->done, self->size);
+            self->options.progress (self->options.progress_arg, self->done, self->map.size);
     }
     return 0;
 }
@@ -525,30 +509,22 @@ release (struct download *self)
         if (range->state == RANGE_READ)
             zmq_msg_close (&range->payload);
     }
-    for (uint64_t i = 0; self->blocks && i < self->block_count; i++)
-        free (self->blocks[i].crcs);
-    free (self->blocks);
+    session_stop_pings (self->session);
+    for (uint64_t i = 0; self->sums && i < self->map.count; i++)
+        free (self->sums[i].crcs);
+    free (self->sums);
+    blockmap_clear (&self->map);
     free (self);
 }
 
-/* The blocks must make the file, or its bytes would be written to wrong places. */
 static int
-check_blocks (const struct download *self, litedfs_error_t *error)
+prepare (struct download *self, const char *path, litedfs_error_t *error)
 {
-    uint64_t sum = 0;
-
-    for (uint64_t i = 0; i < self->block_count; i++) {
-        if (i + 1 < self->block_count && self->blocks[i].size != self->block_size)
-            return err_set (error, LITEDFS_CORRUPT,
-                            "block %llu of the file has %llu bytes, not %llu",
-                            (unsigned long long) i, (unsigned long long) self->blocks[i].size,
-                            (unsigned long long) self->block_size);
-        sum += self->blocks[i].size;
-    }
-    if (sum != self->size)
-        return err_set (error, LITEDFS_CORRUPT, "the file's blocks have %llu bytes, not %llu",
-                        (unsigned long long) sum, (unsigned long long) self->size);
-    return 0;
+    int rc = blockmap_load (&self->map, self->session, path, error);
+    if (rc < 0)
+        return rc;
+    self->sums = calloc (self->map.count ? (size_t) self->map.count : 1, sizeof *self->sums);
+    return self->sums ? 0 : err_set (error, LITEDFS_MEMORY, "out of memory");
 }
 
 int
@@ -561,18 +537,15 @@ litedfs_download (litedfs_t *session, const char *path, int fd,
         return err_set (error, LITEDFS_MEMORY, "out of memory");
 
     self->session = session;
-    self->path = path;
     self->fd = fd;
     if (options)
         self->options = *options;
     self->ordered = self->options.stream || fstat (fd, &about) < 0 || !S_ISREG (about.st_mode);
 
-    int rc = locate (self, error);
-    if (rc == 0)
-        rc = check_blocks (self, error);
+    int rc = prepare (self, path, error);
     if (rc == 0)
         rc = read_blocks (self, error);
-    if (rc == 0 && !self->ordered && ftruncate (fd, (off_t) self->size) < 0)
+    if (rc == 0 && !self->ordered && ftruncate (fd, (off_t) self->map.size) < 0)
         rc = err_set_errno (error, LITEDFS_IO, errno, "local file");
     release (self);
     return rc;

@@ -21,9 +21,11 @@
 
 #define CONNECT_TIMEOUT_MS 5000
 #define REQUEST_TIMEOUT_MS 60000
-#define HTTP_PORT 9000  // of an address without a port
-#define WITNESS_MS 1000 // between two requests that ask whether anybody is there
-#define FRESH_MS 2500   // for so long an answer shows that somebody is
+#define HTTP_PORT 9000   // of an address without a port
+#define WITNESS_MS 1000  // between two requests that ask whether anybody is there
+#define FRESH_MS 2500    // for so long an answer shows that somebody is
+#define PING_MS 1000     // between two signs of life that a peer is asked for
+#define HANDSHAKE_MS 500 // a connection that takes longer is in trouble
 
 static const char tcp_scheme[] = "tcp://";
 
@@ -260,6 +262,7 @@ session_connect (const litedfs_t *self, struct peer *peer, litedfs_error_t *erro
               net_join_host_port (peer->host, peer->port, joined, sizeof joined));
     const struct dealer_options options = {
         .endpoint = endpoint, .peer = peer->name, .client = self->client, .clock = self->clock};
+    peer->connecting_ms = clock_mono (self->clock);
     return dealer_new (&peer->dealer, &options, error);
 }
 
@@ -267,6 +270,52 @@ int64_t
 session_silent_ms (const struct peer *peer)
 {
     return peer->dealer ? dealer_silent_ms (peer->dealer) : 0;
+}
+
+static void
+on_ping (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_error_t *failure)
+{
+    struct peer *peer = arg;
+    (void) message;
+    (void) payload;
+    (void) failure; // it lives
+
+    peer->ping_id = 0;
+}
+
+void
+session_ping (const litedfs_t *self, struct peer *peer, uint64_t block)
+{
+    const struct block_stat_request request = {.block = block, .node = peer->node};
+    int64_t now_ms = clock_mono (self->clock);
+    litedfs_error_t error;
+
+    if (session_silent_ms (peer) < SESSION_DOUBT_MS || peer->ping_id > 0 ||
+        now_ms - peer->pinged_ms < PING_MS)
+        return;
+    int64_t id = dealer_send (peer->dealer, &message_types[MESSAGE_block_stat], &request, NULL,
+                              -1, on_ping, peer, &error);
+    peer->ping_id = id > 0 ? id : 0; // without memory it is asked for the next time
+    peer->pinged_ms = now_ms;
+}
+
+void
+session_stop_pings (litedfs_t *self)
+{
+    for (struct peer *peer = self->peers; peer; peer = peer->next) {
+        if (peer->ping_id > 0)
+            dealer_cancel (peer->dealer, peer->ping_id);
+        peer->ping_id = 0;
+    }
+}
+
+int
+session_peer_trouble (const litedfs_t *self, const struct peer *peer)
+{
+    if (session_silent_ms (peer) >= SESSION_DOUBT_MS)
+        return 2;
+    return peer->dealer && !dealer_connected (peer->dealer) &&
+           clock_mono (self->clock) - peer->connecting_ms >= HANDSHAKE_MS;
 }
 
 bool

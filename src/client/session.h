@@ -33,6 +33,9 @@ struct peer {
     int port;
     char name[NET_HOST_SIZE + 64]; // for texts: "data node 3 at host:port"
     struct dealer *dealer;         // NULL until something is to be asked of it
+    int64_t connecting_ms;         // monotonic; when that was
+    int64_t ping_id;               // of a sign of life that it was asked for; 0: none
+    int64_t pinged_ms;             // monotonic; when it was asked for the last one
 };
 
 struct litedfs {
@@ -70,6 +73,14 @@ int session_connect (const litedfs_t *session, struct peer *peer, litedfs_error_
 
 /* For how long, in ms, a peer has owed an answer and said nothing; 0 if it owes none. */
 int64_t session_silent_ms (const struct peer *peer);
+
+/* Ask a peer that is in doubt for a sign of life, by the state of a block: one at a time, each second. */
+void session_ping (const litedfs_t *session, struct peer *peer, uint64_t block);
+void session_stop_pings (litedfs_t *session);
+
+/* How much speaks against asking a peer: 0 nothing, 1 that it has no connection yet, 2 that it is in
+ * doubt. */
+int session_peer_trouble (const litedfs_t *session, const struct peer *peer);
 
 /* Whether it has been silent for SESSION_SILENCE_MS, and the error that says so. */
 bool session_peer_silent (const struct peer *peer, litedfs_error_t *error);

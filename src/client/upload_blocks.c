@@ -40,6 +40,25 @@ find_suspect (struct upload *self, uint64_t node)
     return NULL;
 }
 
+/* Tell the caller that it goes on without a node. */
+static void
+warn (const struct upload *self, uint32_t node, const litedfs_error_t *why)
+{
+    const struct peer *peer = self->session->peers;
+    litedfs_error_t text;
+
+    while (peer && peer->node != node)
+        peer = peer->next;
+    if (why)
+        text = *why;
+    else
+        err_set (&text, LITEDFS_UNREACHABLE,
+                 "%s: other data nodes do not reach it, or it cannot write",
+                 peer ? peer->name : "a data node");
+    if (self->options.warning)
+        self->options.warning (self->options.warning_arg, text.text);
+}
+
 /* The node shall have nothing more of this upload.  why: its text, or NULL if others say so. */
 static void
 add_suspect (struct upload *self, uint32_t node, bool lost, const litedfs_error_t *why)
@@ -60,6 +79,7 @@ add_suspect (struct upload *self, uint32_t node, bool lost, const litedfs_error_
         return;
     }
     self->suspects[self->suspects_count++] = (struct suspect){.node = node, .lost = lost};
+    warn (self, node, why);
 }
 
 /* Note the nodes that have failed a block. */

@@ -21,16 +21,29 @@
 #define BLOCK_SIZE (8 * MIB)
 #define SIZE (4 * BLOCK_SIZE + 12345)
 #define BLOCKS 5
-#define HELD_MS 400 // how long a range that is held is held
+#define SILENT_READS 5 // that one who falls silent has answered before
 
 /* What a node does with a read. */
-enum deed { GIVE, GIVE_OTHER, GIVE_SHORT, GIVE_ELSEWHERE, REFUSE, HOLD_FIRST, SAY_BUSY };
+enum deed {
+    GIVE,
+    GIVE_OTHER,
+    GIVE_SHORT,
+    GIVE_ELSEWHERE,
+    REFUSE,
+    HOLD_FIRST,
+    SAY_BUSY,
+    FALL_SILENT // after some reads; it does not answer block.stat either
+};
 
 static uint8_t *content;
 static enum deed deeds[2]; // by node number - 1
 static bool second_later;  // the second node is named only when asked again
 static bool wrong_crc;     // of a block, as the name node has it
 static bool wrong_sizes;
+static int held_ms = 400; // how long a range that is held is held
+static atomic_int stats[2];
+static atomic_bool back; // who fell silent speaks again
+static int warnings;
 static atomic_int infos;
 static atomic_int reads[2];
 static struct actor *actor;
@@ -124,6 +137,8 @@ on_read (struct router *router, const struct request *request)
     ck_assert_int_eq (message_request_fields (request->message, &fields, &error), 0);
     int number = atomic_fetch_add (&reads[fields.node - 1], 1);
     enum deed deed = deeds[fields.node - 1];
+    if (deed == FALL_SILENT && number >= SILENT_READS && !back)
+        return;
     if (deed == REFUSE || (deed == SAY_BUSY && number < 100)) {
         router_reply_error (router, &request->route, id,
                             deed == REFUSE ? LITEDFS_CORRUPT : LITEDFS_BUSY, "no");
@@ -131,10 +146,23 @@ on_read (struct router *router, const struct request *request)
         held_route = request->route;
         held_id = id;
         held_fields = fields;
-        held_until_ms = now_ms () + HELD_MS;
+        held_until_ms = now_ms () + held_ms;
     } else {
         give_range (router, &request->route, id, &fields, deed);
     }
+}
+
+static void
+on_stat (struct router *router, const struct request *request)
+{
+    struct block_stat_request fields;
+    struct block_stat_reply reply = {.state = REPLICA_DURABLE};
+
+    ck_assert_int_eq (message_request_fields (request->message, &fields, &error), 0);
+    atomic_fetch_add (&stats[fields.node - 1], 1);
+    if (deeds[fields.node - 1] != FALL_SILENT || back)
+        router_reply (router, &request->route, request->message->envelope.id, TYPE (block_stat),
+                      &reply, NULL);
 }
 
 static void
@@ -146,6 +174,8 @@ answer (struct router *router, struct request *request)
         give_info (router, request);
     } else if (request->message->type->number == MESSAGE_block_read) {
         on_read (router, request);
+    } else if (request->message->type->number == MESSAGE_block_stat) {
+        on_stat (router, request);
     } else {
         message_reply_init (TYPE (node_list), &list);
         router_reply (router, &request->route, request->message->envelope.id, TYPE (node_list),
@@ -244,10 +274,20 @@ refused (void)
     return count;
 }
 
+static void
+on_warning (void *arg, const char *text)
+{
+    ck_assert_ptr_eq (arg, &warnings);
+    ck_assert_ptr_nonnull (strstr (text, "data node"));
+    ck_assert_ptr_null (strchr (text, '\n'));
+    warnings++;
+}
+
 static int
 download (bool in_order)
 {
-    const litedfs_download_options_t options = {.stream = in_order};
+    const litedfs_download_options_t options = {
+        .stream = in_order, .warning = on_warning, .warning_arg = &warnings};
 
     ck_assert_int_eq (ftruncate (file_fd, 0), 0);
     lseek (file_fd, 0, SEEK_SET);
@@ -287,6 +327,7 @@ START_TEST (what_a_node_gives_wrong_is_taken_from_the_other)
         atomic_store (&infos, 0);
         ck_assert_msg (download (i / 2) == 0, "%s", error.text);
         check_file ();
+        ck_assert_int_eq (warnings, (int) i + 1); // of each thing one
     }
 }
 END_TEST
@@ -340,6 +381,57 @@ START_TEST (one_late_answer_makes_no_node_busy)
 }
 END_TEST
 
+START_TEST (a_node_that_falls_silent_is_left_after_five_seconds)
+{
+    for (int in_order = 0; in_order <= 1; in_order++) {
+        deeds[in_order] = FALL_SILENT;
+        deeds[1 - in_order] = GIVE;
+        atomic_store (&reads[in_order], 0);
+        atomic_store (&infos, 0);
+        int64_t begin_ms = now_ms ();
+        ck_assert_msg (download (in_order) == 0, "%s", error.text);
+        ck_assert_int_lt (now_ms () - begin_ms, 6500);
+        ck_assert_int_eq (warnings, in_order + 1);
+        ck_assert_int_ge (stats[in_order], 1); // it was asked for a sign of life
+        check_file ();
+    }
+}
+END_TEST
+
+START_TEST (a_node_that_is_slow_and_alive_is_waited_for)
+{
+    deeds[0] = HOLD_FIRST;
+    held_ms = 7000;
+    second_later = true;
+    ck_assert_msg (download (false) == 0, "%s", error.text);
+    check_file ();
+    ck_assert_int_eq (warnings, 0);
+    ck_assert_int_eq (reads[1], 0);
+    ck_assert_int_ge (stats[0], 3);
+}
+END_TEST
+
+static void *
+come_back (void *arg)
+{
+    (void) arg;
+    zmq_poll (NULL, 0, 8000);
+    atomic_store (&back, true);
+    return NULL;
+}
+
+START_TEST (the_only_holder_has_its_time_again_when_the_name_node_says_that_it_is_there)
+{
+    pthread_t thread;
+
+    deeds[0] = deeds[1] = FALL_SILENT;
+    pthread_create (&thread, NULL, come_back, NULL);
+    ck_assert_msg (download (false) == 0, "%s", error.text);
+    pthread_join (thread, NULL);
+    check_file ();
+}
+END_TEST
+
 START_TEST (a_cancelled_one_ends_at_once)
 {
     litedfs_cancel (session);
@@ -354,4 +446,7 @@ UNIT_MAIN_FIXTURE ("client_download", setup, teardown,
                    a_holder_that_is_named_later_is_found,
                    a_block_that_is_not_the_name_node_s_is_an_error,
                    a_node_that_is_busy_is_asked_again, one_late_answer_makes_no_node_busy,
+                   a_node_that_falls_silent_is_left_after_five_seconds,
+                   a_node_that_is_slow_and_alive_is_waited_for,
+                   the_only_holder_has_its_time_again_when_the_name_node_says_that_it_is_there,
                    a_cancelled_one_ends_at_once)
