@@ -204,8 +204,7 @@ START_TEST (what_nobody_can_connect_to_is_refused)
         "10.0.0.1 ",
         "10.0.0.1%eth 0",
         "%eth0",
-        "1:2:3:4:5:6:7:8%aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+        "10.0.0.1%aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     struct nodetable_entry entry;
 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
