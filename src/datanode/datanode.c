@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The datanode actor: read it first, and the table at its end before the rest.
+ * The datanode actor: read it first.  Its loop and its life are here, what comes in is taken by intake.c,
+ * and what follows from it is done by actions.c.
  *
- * It is a thin shell.  Requests come from the router; writes and stats become events of the pipeline,
- * whose actions are carried out here; reads go to serve; what the disk pool did becomes events again.
- * Requests that wait in the pipeline are parked here, by route, under a token.  The uplink's notes bring
- * the node's number, whether the disk is full, and orders.
+ * It is a thin shell.  Writes and stats of clients, and chunks and acks of other nodes, become events of
+ * the pipeline, whose actions go to the router, the disk pool and the peers; reads go to serve; orders to
+ * copy go to copy; what the disk pool did becomes events again.  Requests that wait in the pipeline are
+ * parked, by route, under a token.  The uplink's notes bring the node's number, whether the disk is full,
+ * where the other nodes are, and orders.
  *
- * Nothing here waits but zmq_poll.  A turn of the loop takes a bounded number of messages and of bytes,
- * so that results, orders and the end of a session are never far away.
+ * Nothing here waits but zmq_poll.  A turn of the loop takes a bounded number of messages and of bytes from
+ * clients, and as many from nodes, so that neither waits for the other, and results, orders and the end of
+ * a session are never far away.
+ *
+ * Silence is judged after what came was taken.  A turn that comes late (the process was stopped, or the
+ * machine) takes all that came meanwhile, and counts nobody's silence in that time.
  */
 #include "datanode/datanode.h"
 
 #include "base/actor.h"
 #include "base/err.h"
 #include "base/listen.h"
-#include "datanode/diskpool.h"
-#include "datanode/note.h"
-#include "datanode/parking.h"
-#include "datanode/pipeline.h"
+#include "datanode/datanode_impl.h"
 #include "datanode/ports.h"
-#include "datanode/serve.h"
-#include "datanode/uplink.h"
 #include "rpc/socket.h"
 
 #include <inttypes.h>
@@ -29,383 +30,73 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURN_MESSAGES 256              // taken from the router in a turn
-#define TURN_BYTES ((size_t) 16 << 20) // and of payload
-#define TICK_MS 1000                   // longest sleep
-#define READ_SHARE 4                   // one part in so many of memory_limit is for reads
+#define TICK_MS 1000  // longest sleep
+#define LATE_MS 500   // a turn that is later than this was kept from running
+#define LATE_TURNS 64 // in which then is taken what came
+#define POLL_ITEMS 6  // of the loop itself
+#define READ_SHARE 4  // one part in so many of memory_limit is for reads
 
-struct datanode {
-    struct datanode_options options;
-    struct blockstore *store;
-    struct actor *actor;
-    struct uplink *uplink;
-    int tcp_port;
-    char domain[ZAP_DOMAIN_SIZE];
-    char notes_endpoint[64];
-
-    // Of the actor's thread from here on.
-    struct router *router;
-    struct diskpool *pool;
-    struct pipeline *pipeline;
-    struct serve *serve;
-    void *notes;
-    uint32_t node;          // 0 until the name node has given a number
-    struct parking parking; // requests that wait in the pipeline
-};
-
-static int64_t
-now_of (const struct datanode *self)
+int64_t
+datanode_now (const struct datanode *self)
 {
     return clock_mono (self->options.clock);
-}
-
-/* ---- the pipeline's actions --------------------------------------------------------------------- */
-
-/* What the block store knows of a block. */
-static int
-look_up (struct datanode *self, uint64_t block, struct pipeline_known *out,
-         litedfs_error_t *error)
-{
-    struct blockstore_block found;
-    int rc = blockstore_stat (self->store, block, &found, error);
-
-    *out = (struct pipeline_known){.finished = false};
-    if (rc == 0)
-        *out =
-            (struct pipeline_known){.finished = true, .size = found.size, .crc32 = found.crc};
-    else if (rc == LITEDFS_LEASE_LOST)
-        out->buried = true;
-    else if (rc != LITEDFS_NOT_FOUND)
-        return rc;
-    return 0;
-}
-
-static void
-reply_action (struct datanode *self, const struct pipeline_action *action)
-{
-    struct parked parked = parking_leave (&self->parking, action->token);
-
-    if (action->error == 0)
-        parked_reply (&parked, self->router, self->node, &action->state);
-    else
-        router_reply_error (self->router, &parked.route, parked.id, action->error,
-                            action->text);
-}
-
-/* Give bytes to the disk.  The job's token is their number, for pipeline_written. */
-static void
-write_action (struct datanode *self, const struct pipeline_action *action)
-{
-    struct request *request = action->payload;
-    struct disk_job job = {.kind = DISK_WRITE,
-                           .token = action->size,
-                           .block = action->block,
-                           .offset = action->offset,
-                           .last = action->last,
-                           .count = action->count,
-                           .file = action->file,
-                           .index = action->index,
-                           .path = action->path,
-                           .units = action->size > 0 ? action->units : NULL,
-                           .unit_count = action->unit_count};
-    litedfs_error_t error;
-    int rc =
-        diskpool_submit (self->pool, &job, request != NULL ? &request->payload : NULL, &error);
-
-    request_destroy (&request);
-    if (rc < 0)
-        pipeline_written (self->pipeline, now_of (self), action->block, action->size, &error);
-}
-
-static void
-compare_action (struct datanode *self, const struct pipeline_action *action)
-{
-    litedfs_error_t error;
-
-    if (serve_compare (self->serve, parking_session (&self->parking, action->token),
-                       action->block, action->offset, action->size, action->crc32,
-                       action->token, &error) < 0)
-        pipeline_compared (self->pipeline, action->block, action->token, false, NULL, &error);
-}
-
-static void
-abandon_action (struct datanode *self, const struct pipeline_action *action)
-{
-    struct disk_job job = {.kind = DISK_ABANDON, .block = action->block};
-    litedfs_error_t error;
-
-    if (diskpool_submit (self->pool, &job, NULL, &error) < 0)
-        log_warning (self->options.log, "block %016" PRIx64 " keeps its space: %s",
-                     action->block, error.text);
-}
-
-/* Do what the pipeline wants, after each of its events. */
-static void
-run_actions (struct datanode *self)
-{
-    struct pipeline_action action;
-
-    while (pipeline_next (self->pipeline, &action)) {
-        switch (action.kind) {
-        case PIPELINE_REPLY:
-            reply_action (self, &action);
-            break;
-        case PIPELINE_WRITE:
-            write_action (self, &action);
-            break;
-        case PIPELINE_COMPARE:
-            compare_action (self, &action);
-            break;
-        case PIPELINE_ABANDON:
-            abandon_action (self, &action);
-            break;
-        }
-    }
-}
-
-/* The end of a PIPELINE_COMPARE. */
-static void
-on_compared (void *context, uint64_t block, uint64_t token, bool equal,
-             const litedfs_error_t *problem)
-{
-    struct datanode *self = context;
-    struct pipeline_known known = {.finished = false};
-    litedfs_error_t error;
-
-    if (problem == NULL && look_up (self, block, &known, &error) < 0)
-        problem = &error;
-    pipeline_compared (self->pipeline, block, token, equal, &known, problem);
-    run_actions (self);
-}
-
-/* ---- requests ----------------------------------------------------------------------------------- */
-
-/* A node answers only what is meant for it: its port may have been another's yesterday. */
-static int
-check_node (const struct datanode *self, uint64_t node, litedfs_error_t *error)
-{
-    if (self->node == 0)
-        return err_set (error, LITEDFS_BUSY,
-                        "this node has no number yet; it waits for the name node");
-    if (node != self->node)
-        return err_set (error, LITEDFS_WRONG_NODE,
-                        "the request is for node %" PRIu64 "; this is node %" PRIu32, node,
-                        self->node);
-    return 0;
-}
-
-/* Park a request for the pipeline, and say what the store knows of a block that the pipeline does not
- * have. */
-static int
-prepare (struct datanode *self, const struct request *request, uint64_t block,
-         struct pipeline_known *known, uint64_t *out_token, litedfs_error_t *error)
-{
-    *known = (struct pipeline_known){.finished = false};
-    if (!pipeline_has (self->pipeline, block) && look_up (self, block, known, error) < 0)
-        return error->number;
-    return parking_enter (&self->parking, request, out_token, error);
-}
-
-static int
-on_block_write (void *context, struct request *request, litedfs_error_t *error)
-{
-    struct datanode *self = context;
-    struct block_write_request fields;
-    struct pipeline_known known;
-    uint64_t token;
-
-    if (message_request_fields (request->message, &fields, error) < 0 ||
-        check_node (self, fields.node, error) < 0 ||
-        prepare (self, request, fields.block, &known, &token, error) < 0)
-        return error->number;
-    struct pipeline_chunk chunk = {.block = fields.block,
-                                   .offset = fields.offset,
-                                   .crc32 = (uint32_t) fields.crc32,
-                                   .last = fields.last,
-                                   .file = fields.file,
-                                   .index = fields.index,
-                                   .path = fields.path,
-                                   .count = fields.count,
-                                   .chain_count = fields.chain_count,
-                                   .payload = request};
-    if (request->has_payload) {
-        chunk.data = zmq_msg_data (&request->payload);
-        chunk.size = zmq_msg_size (&request->payload);
-    }
-    if (!pipeline_write (self->pipeline, now_of (self), &chunk, &known, token))
-        request_destroy (&request);
-    run_actions (self);
-    return 0;
-}
-
-static int
-on_block_stat (void *context, struct request *request, litedfs_error_t *error)
-{
-    struct datanode *self = context;
-    struct block_stat_request fields;
-    struct pipeline_known known;
-    uint64_t token;
-
-    if (message_request_fields (request->message, &fields, error) < 0 ||
-        check_node (self, fields.node, error) < 0 ||
-        prepare (self, request, fields.block, &known, &token, error) < 0)
-        return error->number;
-    pipeline_stat (self->pipeline, now_of (self), fields.block, fields.wait, &known, token);
-    request_destroy (&request);
-    run_actions (self);
-    return 0;
-}
-
-static int
-on_block_read (void *context, struct request *request, litedfs_error_t *error)
-{
-    struct datanode *self = context;
-    struct block_read_request fields;
-
-    if (message_request_fields (request->message, &fields, error) < 0 ||
-        check_node (self, fields.node, error) < 0 ||
-        serve_read (self->serve, request, &fields, error) < 0)
-        return error->number;
-    request_destroy (&request);
-    return 0;
-}
-
-/* What this node serves. */
-static const struct router_row rows[] = {
-    {MESSAGE_block_write, on_block_write, PEER_CLIENT},
-    {MESSAGE_block_read, on_block_read, PEER_CLIENT},
-    {MESSAGE_block_stat, on_block_stat, PEER_CLIENT},
-};
-
-static void
-take_requests (struct datanode *self)
-{
-    struct request *request;
-    uint64_t session;
-    size_t bytes = 0;
-
-    for (int i = 0;
-         i < TURN_MESSAGES && bytes < TURN_BYTES && router_receive (self->router, &request);
-         i++) {
-        if (request->has_payload)
-            bytes += zmq_msg_size (&request->payload);
-        router_dispatch (self->router, rows, sizeof rows / sizeof *rows, self, PEER_CLIENT,
-                         &request);
-    }
-    while (router_closed (self->router, &session))
-        serve_forget (self->serve, session);
-}
-
-/* ---- the disk and the uplink ----------------------------------------------------------------------- */
-
-static void
-on_disk_result (struct datanode *self, const struct disk_result *result, zmq_msg_t *payload)
-{
-    const litedfs_error_t *error = result->error.number != 0 ? &result->error : NULL;
-    struct note note = {.kind = NOTE_CHANGED};
-
-    switch (result->kind) {
-    case DISK_WRITTEN:
-        pipeline_written (self->pipeline, now_of (self), result->block, (size_t) result->token,
-                          error);
-        break;
-    case DISK_DURABLE:
-        pipeline_durable (self->pipeline, now_of (self), result->block, error);
-        note_send (self->notes, &note, NULL, 0);
-        break;
-    case DISK_READ_DONE:
-        serve_result (self->serve, result, payload);
-        return; // the payload was taken
-    case DISK_EXECUTED:
-        note.kind = NOTE_EXECUTED;
-        note.error = result->error;
-        note_send (self->notes, &note, NULL, 0);
-        note_send (self->notes, &(struct note){.kind = NOTE_CHANGED}, NULL, 0);
-        break;
-    case DISK_ABANDONED:
-        break;
-    }
-    zmq_msg_close (payload);
-}
-
-static void
-take_results (struct datanode *self)
-{
-    struct disk_result result;
-    zmq_msg_t payload;
-
-    for (int i = 0; i < TURN_MESSAGES && diskpool_result (self->pool, &result, &payload); i++) {
-        on_disk_result (self, &result, &payload);
-        run_actions (self);
-    }
-}
-
-/* Orders: nobody may write these blocks any more, and the disk pool deletes them. */
-static void
-execute (struct datanode *self, const struct note *orders, const struct blockstore_order *list)
-{
-    struct note done = {.kind = NOTE_EXECUTED};
-    struct disk_job job = {.kind = DISK_EXECUTE,
-                           .epoch = orders->epoch,
-                           .orders = list,
-                           .order_count = orders->count};
-
-    for (size_t i = 0; i < orders->count; i++) {
-        pipeline_forget (self->pipeline, now_of (self), list[i].block);
-        run_actions (self);
-    }
-    if (diskpool_submit (self->pool, &job, NULL, &done.error) < 0)
-        note_send (self->notes, &done, NULL, 0);
-}
-
-static void
-take_notes (struct datanode *self)
-{
-    struct note note;
-    void *more;
-
-    while (note_receive (self->notes, &note, &more)) {
-        if (note.kind == NOTE_STATE) {
-            self->node = note.node;
-            pipeline_set_full (self->pipeline, note.full);
-        } else if (note.kind == NOTE_ORDERS) {
-            execute (self, &note, more);
-        }
-        free (more);
-    }
 }
 
 /* ---- the actor ---------------------------------------------------------------------------------- */
 
 static long
-idle_ms (const struct datanode *self)
+idle_ms (struct datanode *self)
 {
-    int64_t left_ms = pipeline_next_deadline (self->pipeline) - now_of (self);
+    int64_t due_ms = pipeline_next_deadline (self->pipeline);
+    int64_t copy_ms = copy_next_deadline (self->copy);
     long most_ms = serve_resume (self->serve, TICK_MS);
+    long peers_ms = peers_idle_ms (self->peers);
 
+    int64_t left_ms = (copy_ms < due_ms ? copy_ms : due_ms) - datanode_now (self);
+    if (peers_ms < most_ms)
+        most_ms = peers_ms;
     return left_ms < 0 ? 0 : left_ms < most_ms ? (long) left_ms : most_ms;
+}
+
+/* We were kept from running for a while: what came meanwhile is heard before anybody is judged. */
+static void
+catch_up (struct datanode *self, int64_t late_ms)
+{
+    for (int i = 0; i < LATE_TURNS && !intake_turn (self); i++)
+        continue;
+    log_info (self->options.log, "nothing ran here for %" PRId64 " ms", late_ms);
+    pipeline_forgive (self->pipeline, datanode_now (self), late_ms);
 }
 
 static void
 loop (struct datanode *self, struct actor_pipe *pipe)
 {
-    zmq_pollitem_t items[] = {
+    zmq_pollitem_t items[POLL_ITEMS + PEERS_POLL_MAX] = {
         {actor_pipe_socket (pipe), 0, ZMQ_POLLIN, 0},
         {router_socket (self->router), 0, ZMQ_POLLIN, 0},
         {router_monitor_socket (self->router), 0, ZMQ_POLLIN, 0},
+        {chain_socket (self->chain), 0, ZMQ_POLLIN, 0},
         {zsock_resolve (diskpool_socket (self->pool)), 0, ZMQ_POLLIN, 0},
         {self->notes, 0, ZMQ_POLLIN, 0},
     };
+    int64_t turn_ms = datanode_now (self);
 
     while (!actor_stopping (pipe)) {
-        zmq_poll (items, sizeof items / sizeof *items, idle_ms (self));
+        size_t count = POLL_ITEMS + peers_poll_items (self->peers, items + POLL_ITEMS);
+        long wait_ms = idle_ms (self);
+        zmq_poll (items, (int) count, wait_ms);
+        int64_t late_ms = datanode_now (self) - turn_ms - wait_ms;
+        turn_ms = datanode_now (self);
         while (actor_recv_command (pipe) != NULL)
             continue;
-        take_results (self);
-        take_notes (self);
-        take_requests (self);
-        pipeline_tick (self->pipeline, now_of (self));
-        run_actions (self);
+        if (late_ms > LATE_MS)
+            peers_forgive (self->peers, late_ms);
+        intake_turn (self);
+        if (late_ms > LATE_MS)
+            catch_up (self, late_ms);
+        copy_tick (self->copy, datanode_now (self));
+        pipeline_tick (self->pipeline, datanode_now (self));
+        actions_run (self);
     }
 }
 
@@ -425,13 +116,30 @@ bind_router (struct datanode *self, litedfs_error_t *error)
 }
 
 static int
+bind_chain (struct datanode *self, litedfs_error_t *error)
+{
+    char path[4096];
+    struct chain_options options = {.domain = self->domain,
+                                    .host = self->options.config->tcp_host,
+                                    .port = (int) self->options.config->chain_port,
+                                    .port_path = path,
+                                    .log = self->options.log,
+                                    .clock = self->options.clock};
+
+    snprintf (path, sizeof path, "%s/chain_port", self->options.config->data_path);
+    return chain_new (&self->chain, &options, error);
+}
+
+static int
 set_up (struct datanode *self, litedfs_error_t *error)
 {
     const struct datanode_config *config = self->options.config;
     uint64_t memory = (uint64_t) config->memory_limit;
-    struct pipeline_limits limits = {.memory = memory - memory / READ_SHARE,
-                                     .write_timeout_ms =
-                                         (uint64_t) (config->write_timeout * 1000.0)};
+    struct pipeline_limits limits = {
+        .memory = memory - memory / READ_SHARE,
+        .write_timeout_ms = (uint64_t) (config->write_timeout * 1000.0),
+        .pipeline_timeout_ms = (uint64_t) (config->pipeline_timeout * 1000.0)};
+    struct copy_calls copy_calls = actions_copy_calls (self);
     struct blockstore_identity identity;
 
     self->notes = socket_new (SOCKET_INPROC_PAIR, NULL, error);
@@ -439,15 +147,21 @@ set_up (struct datanode *self, litedfs_error_t *error)
         socket_bind_endpoint (self->notes, self->notes_endpoint, error) < 0 ||
         diskpool_start (&self->pool, self->store, (unsigned) config->disk_workers,
                         (unsigned) config->read_workers, self->options.log, error) < 0 ||
-        bind_router (self, error) < 0)
+        bind_router (self, error) < 0 || bind_chain (self, error) < 0)
         return error->number;
     self->pipeline = pipeline_new (&limits);
-    self->serve = serve_new (self->router, self->pool, memory / READ_SHARE, on_compared, self);
-    if (self->pipeline == NULL || self->serve == NULL)
+    self->serve =
+        serve_new (self->router, self->pool, memory / READ_SHARE, actions_compared, self);
+    self->copy = copy_new (&copy_calls, self->options.log);
+    self->peers = peers_new (self->options.clock, self->options.log);
+    if (self->pipeline == NULL || self->serve == NULL || self->copy == NULL ||
+        self->peers == NULL)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
     blockstore_identity (self->store, &identity);
     self->node = identity.node;
+    pipeline_set_node (self->pipeline, identity.node);
     self->tcp_port = router_port (self->router);
+    self->chain_port = chain_port (self->chain);
     return 0;
 }
 
@@ -457,7 +171,14 @@ tear_down (struct datanode *self)
 {
     diskpool_stop (&self->pool);
     serve_destroy (&self->serve);
+    copy_destroy (&self->copy);
+    if (self->pipeline != NULL) {
+        pipeline_stop (self->pipeline);
+        actions_run (self); // payloads are given back
+    }
     pipeline_destroy (&self->pipeline);
+    peers_destroy (&self->peers);
+    chain_destroy (&self->chain);
     router_destroy (&self->router);
     if (self->notes != NULL)
         socket_unbind_endpoint (self->notes, self->notes_endpoint);
@@ -518,6 +239,7 @@ start_uplink (struct datanode *self, litedfs_error_t *error)
                                      .store = self->store,
                                      .notes = self->notes_endpoint,
                                      .tcp_port = self->tcp_port,
+                                     .chain_port = self->chain_port,
                                      .version = self->options.version,
                                      .log = self->options.log,
                                      .clock = self->options.clock};
@@ -556,8 +278,8 @@ datanode_start (struct datanode **out, const struct datanode_options *options,
         datanode_stop (&self);
         return error->number;
     }
-    log_info (options->log, "serving blocks at tcp://%s:%d", options->config->tcp_host,
-              self->tcp_port);
+    log_info (options->log, "serving blocks at tcp://%s:%d, other nodes at port %d",
+              options->config->tcp_host, self->tcp_port, self->chain_port);
     *out = self;
     return 0;
 }
@@ -582,6 +304,12 @@ int
 datanode_tcp_port (const struct datanode *self)
 {
     return self->tcp_port;
+}
+
+int
+datanode_chain_port (const struct datanode *self)
+{
+    return self->chain_port;
 }
 
 const char *

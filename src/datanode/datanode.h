@@ -42,8 +42,10 @@ void datanode_stop (struct datanode **self);
 /* Take `allow` of the configuration over, after it has changed.  LITEDFS_CONFIG. */
 int datanode_allow (struct datanode *self, litedfs_error_t *error);
 
-/* The port of the ROUTER; the domain of the ZAP handler, which HTTP applies too. */
+/* The port of the ROUTER, that for other data nodes; the domain of the ZAP handler, which HTTP applies
+ * too. */
 int datanode_tcp_port (const struct datanode *self);
+int datanode_chain_port (const struct datanode *self);
 const char *datanode_domain (const struct datanode *self);
 
 /* Whether it has ended by itself, or cannot go on: the process should end.  The log says why; why is

@@ -53,18 +53,25 @@ parking_session (const struct parking *self, uint64_t token)
 }
 
 void
-parked_reply (const struct parked *parked, struct router *router, uint32_t node,
-              const struct pipeline_state *state)
+parked_reply (const struct parked *parked, struct router *router,
+              const struct pipeline_action *action)
 {
-    struct wire_replica replica = {
-        .node = node, .offset = state->offset, .state = state->state};
+    const struct pipeline_state *state = &action->state;
+    struct wire_replica nodes[PIPELINE_NODES_MAX];
+    size_t count =
+        action->replica_count < PIPELINE_NODES_MAX ? action->replica_count : PIPELINE_NODES_MAX;
 
+    for (size_t i = 0; i < count; i++)
+        nodes[i] = (struct wire_replica){.node = action->replicas[i].node,
+                                         .offset = action->replicas[i].offset,
+                                         .state = action->replicas[i].state,
+                                         .awaits = action->replicas[i].awaits};
     if (parked->number == MESSAGE_block_write) {
         struct block_write_reply reply = {.offset = state->offset,
                                           .state = state->state,
                                           .credit = state->credit,
-                                          .nodes = &replica,
-                                          .nodes_count = 1};
+                                          .nodes = nodes,
+                                          .nodes_count = count};
         router_reply (router, &parked->route, parked->id, &message_types[parked->number],
                       &reply, NULL);
         return;
@@ -74,8 +81,8 @@ parked_reply (const struct parked *parked, struct router *router, uint32_t node,
                                      .credit = state->credit,
                                      .size = state->size,
                                      .crc32 = state->crc32,
-                                     .nodes = &replica,
-                                     .nodes_count = 1};
+                                     .nodes = nodes,
+                                     .nodes_count = count};
     router_reply (router, &parked->route, parked->id, &message_types[parked->number], &reply,
                   NULL);
 }

@@ -37,9 +37,10 @@ struct parked parking_leave (struct parking *self, uint64_t token);
 /* The session that it came from. */
 uint64_t parking_session (const struct parking *self, uint64_t token);
 
-/* Answer a block.write or block.stat that has left with the state of its block at this node. */
-void parked_reply (const struct parked *parked, struct router *router, uint32_t node,
-                   const struct pipeline_state *state);
+/* Answer a block.write or block.stat that has left with what a PIPELINE_REPLY without error says: the
+ * state of its block, all copies together, and each one's. */
+void parked_reply (const struct parked *parked, struct router *router,
+                   const struct pipeline_action *action);
 
 /* Forget all and free the memory. */
 void parking_free (struct parking *self);

@@ -103,10 +103,10 @@ disconnect_client (void)
     rpc_teardown ();
 }
 
-/* Send a request, park it, and answer it with this state. */
+/* Send a request, park it, and answer it with what this says. */
 static void
 ask_and_answer (const struct message_type *type, const void *fields,
-                const struct pipeline_state *state)
+                const struct pipeline_action *action)
 {
     struct buf asked = encode_request (type, fields, 42, -1);
     zmq_pollitem_t item = {router_socket (router), 0, ZMQ_POLLIN, 0};
@@ -121,7 +121,7 @@ ask_and_answer (const struct message_type *type, const void *fields,
     ck_assert_int_eq (parking_enter (&parking, request, &token, &error), 0);
     request_destroy (&request);
     struct parked parked = parking_leave (&parking, token);
-    parked_reply (&parked, router, NODE, state);
+    parked_reply (&parked, router, action);
 }
 
 static void
@@ -140,11 +140,17 @@ take_answer (const struct message_type *type, void *fields)
 
 START_TEST (a_write_and_a_stat_are_answered_with_the_state_of_the_block)
 {
-    const struct pipeline_state state = {.state = REPLICA_SYNCING,
-                                         .offset = 3 * CRC_UNIT,
-                                         .credit = 7,
-                                         .size = 3 * CRC_UNIT,
-                                         .crc32 = 99};
+    const struct pipeline_replica replicas[] = {
+        {.node = NODE, .state = REPLICA_DURABLE, .offset = 3 * CRC_UNIT, .awaits = 5},
+        {.node = 5, .state = REPLICA_SYNCING, .offset = 3 * CRC_UNIT}};
+    const struct pipeline_action action = {.kind = PIPELINE_REPLY,
+                                           .state = {.state = REPLICA_SYNCING,
+                                                     .offset = 3 * CRC_UNIT,
+                                                     .credit = 7,
+                                                     .size = 3 * CRC_UNIT,
+                                                     .crc32 = 99},
+                                           .replicas = replicas,
+                                           .replica_count = 2};
     struct block_stat_request stat = {.block = 1, .node = NODE};
     struct block_stat_reply stated;
     struct block_write_request write;
@@ -154,22 +160,25 @@ START_TEST (a_write_and_a_stat_are_answered_with_the_state_of_the_block)
     message_request_init (TYPE (block_write), &write);
     write.block = 1;
     write.node = NODE;
-    ask_and_answer (TYPE (block_write), &write, &state);
+    ask_and_answer (TYPE (block_write), &write, &action);
     take_answer (TYPE (block_write), &written);
     ck_assert_int_eq (written.state, REPLICA_SYNCING);
     ck_assert_uint_eq (written.offset, 3 * CRC_UNIT);
     ck_assert_uint_eq (written.credit, 7);
-    ck_assert_uint_eq (written.nodes_count, 1);
+    ck_assert_uint_eq (written.nodes_count, 2);
     ck_assert_uint_eq (written.nodes[0].node, NODE);
     ck_assert_uint_eq (written.nodes[0].offset, 3 * CRC_UNIT);
-    ck_assert_int_eq (written.nodes[0].state, REPLICA_SYNCING);
+    ck_assert_int_eq (written.nodes[0].state, REPLICA_DURABLE);
+    ck_assert_uint_eq (written.nodes[0].awaits, 5);
+    ck_assert_uint_eq (written.nodes[1].node, 5);
+    ck_assert_int_eq (written.nodes[1].state, REPLICA_SYNCING);
 
-    ask_and_answer (TYPE (block_stat), &stat, &state);
+    ask_and_answer (TYPE (block_stat), &stat, &action);
     take_answer (TYPE (block_stat), &stated);
     ck_assert_int_eq (stated.state, REPLICA_SYNCING);
     ck_assert_uint_eq (stated.size, 3 * CRC_UNIT);
     ck_assert_uint_eq (stated.crc32, 99);
-    ck_assert_uint_eq (stated.nodes_count, 1);
+    ck_assert_uint_eq (stated.nodes_count, 2);
     disconnect_client ();
 }
 END_TEST
