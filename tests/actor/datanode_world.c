@@ -49,12 +49,17 @@ static int
 on_heartbeat (void *context, struct request *request, litedfs_error_t *e)
 {
     struct node_heartbeat_request in;
-    struct node_heartbeat_reply fields = {.epoch = 1, .transaction = 11, .table = 1};
+    struct node_heartbeat_reply fields = {.epoch = 1, .transaction = 11, .table = name.table};
     (void) context;
     if (message_request_fields (request->message, &in, e) < 0)
         return e->number;
     ck_assert_uint_eq (in.node, NODE);
     name.heartbeats++;
+    name.heard_table = in.table;
+    if (in.table != name.table) {
+        fields.nodes = name.nodes;
+        fields.nodes_count = name.node_count;
+    }
     reply (request, &fields);
     request_destroy (&request);
     return 0;
@@ -108,11 +113,27 @@ on_orders (void *context, struct request *request, litedfs_error_t *e)
     return 0;
 }
 
+static int
+on_list (void *context, struct request *request, litedfs_error_t *e)
+{
+    struct node_list_request in;
+    struct node_list_reply fields = {
+        .table = name.table, .nodes = name.nodes, .nodes_count = name.node_count};
+    (void) context;
+    if (message_request_fields (request->message, &in, e) < 0)
+        return e->number;
+    name.lists++;
+    reply (request, &fields);
+    request_destroy (&request);
+    return 0;
+}
+
 static const struct router_row name_rows[] = {
     {MESSAGE_node_register, on_register, PEER_ANY},
     {MESSAGE_node_heartbeat, on_heartbeat, PEER_NODE},
     {MESSAGE_node_report, on_report, PEER_NODE},
     {MESSAGE_node_orders, on_orders, PEER_NODE},
+    {MESSAGE_node_list, on_list, PEER_NODE},
 };
 
 void
@@ -243,6 +264,7 @@ setup (void)
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t) (i * 2654435761u >> 13);
     uuid_random (&name.cluster, &error);
+    name.table = 1;
     start_name (0);
     configure ();
 }
@@ -360,4 +382,26 @@ order_delete (uint64_t number, uint64_t block)
     name.orders[name.order_count++] =
         (struct wire_order){.number = number, .kind = ORDER_DELETE, .block = block};
     send_orders ();
+}
+
+void
+order_copy (uint64_t number, uint64_t block, uint32_t target)
+{
+    name.orders[name.order_count++] = (struct wire_order){
+        .number = number, .kind = ORDER_COPY, .block = block, .target = target};
+    send_orders ();
+}
+
+void
+name_node (uint32_t number, int chain_port, bool told)
+{
+    size_t at = 0;
+
+    while (at < name.node_count && name.nodes[at].node != number)
+        at++;
+    ck_assert_uint_lt (at, NODES_MAX);
+    name.node_count += at == name.node_count;
+    name.nodes[at] = (struct wire_endpoint){
+        .node = number, .tcp_port = 1, .chain_port = (uint64_t) chain_port, .online = true};
+    name.table += told;
 }

@@ -27,6 +27,7 @@
 #define BLOCK 0x10000000007
 #define CHANGES_MAX 256
 #define ORDERS_MAX 16
+#define NODES_MAX 8
 
 /* The world of the case that runs: made by setup, gone with teardown. */
 extern char directory[];
@@ -53,7 +54,12 @@ struct played_name {
     uint64_t seq;
     struct wire_order orders[ORDERS_MAX];
     size_t order_count;
-    uint64_t confirmed; // orders
+    uint64_t confirmed;                    // orders
+    struct wire_endpoint nodes[NODES_MAX]; // the node table
+    size_t node_count;
+    uint64_t table;       // its version
+    uint64_t heard_table; // that the last heartbeat said
+    unsigned lists;       // how often node.list came
     struct request *parked;
 };
 
@@ -72,8 +78,13 @@ void pump (long ms);
         pump (10);                                                                             \
     }
 
-/* Order the deletion of a block, in the next reply to node.orders. */
+/* Order the deletion of a block, or a copy of it, in the next reply to node.orders. */
 void order_delete (uint64_t number, uint64_t block);
+void order_copy (uint64_t number, uint64_t block, uint32_t target);
+
+/* Put a node into the table (or another address in place of its entry's), for node.list; and, if told,
+ * for the next heartbeat. */
+void name_node (uint32_t number, int chain_port, bool told);
 
 /* ---- the data node ---- */
 
