@@ -47,6 +47,7 @@ def the_script_of_the_page_prints_what_the_page_says ():
         c.litedfs ("file", "download", "-r", "/script/hello.txt", "-l", back)
         with open (back, "rb") as f:
             assert f.read () == b"Hello, LiteDFS. " * 1280
+        assert '"current_replica": 2,' in c.litedfs ("file", "info", "-r", "/script/hello.txt", "--json")
 
 
 def the_script_is_printed_as_it_is_run ():

@@ -36,7 +36,7 @@ done)"
 # Programs and scripts run because their name is in a list that ends up in TESTS.
 verdict "each test is in a list of tests" "$( (
     grep -rlE '^UNIT_MAIN|^LLVMFuzzerTestOneInput' tests --include='*.c' | sed 's/[.]c$/.t/'
-    find tests/system tests/clients tests/lint -name 't[0-9]*.sh' -o -name '*.py' -o \
+    find tests/system tests/clients tests/lint -name 't[0-9]*.sh' -o -name '*.py' -not -name litedfs_client.py -o \
         -path 'tests/lint/*.sh' -not -name lint.sh
 ) | LC_ALL=C sort | while read -r test; do
     cat tests/*/Makefile.inc | sed -e ':a' -e '/\\$/N; s/\\\n//; ta' |
