@@ -65,7 +65,7 @@ check_chunk (const struct pipeline *self, const struct pipeline_chunk *chunk,
     if (chunk->size > WIRE_CHUNK_MAX)
         return err_set (error, LITEDFS_INVALID, "a chunk has %zu bytes; at most %d are allowed",
                         chunk->size, WIRE_CHUNK_MAX);
-    if (chunk->offset % CRC_UNIT != 0)
+    if (chunk->size > 0 && chunk->offset % CRC_UNIT != 0)
         return err_set (error, LITEDFS_INVALID, "offset %" PRIu64 " is not a multiple of %zu",
                         chunk->offset, CRC_UNIT);
     if (!chunk->last && !is_ping (chunk) && (chunk->size == 0 || chunk->size % CRC_UNIT != 0))

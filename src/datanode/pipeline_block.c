@@ -72,7 +72,7 @@ allocate (size_t chain_count, struct slice path)
 {
     struct pipeline_block *block;
     size_t size = sizeof *block + (chain_count + 1) * sizeof *block->replicas +
-                  chain_count * (sizeof *block->advances_ms + sizeof *block->after) + path.size;
+                  chain_count * (sizeof *block->members + sizeof *block->after) + path.size;
     char *rest;
 
     block = calloc (1, size);
@@ -81,8 +81,8 @@ allocate (size_t chain_count, struct slice path)
     rest = (char *) (block + 1);
     block->replicas = (struct pipeline_replica *) rest;
     rest += (chain_count + 1) * sizeof *block->replicas;
-    block->advances_ms = (int64_t *) rest;
-    rest += chain_count * sizeof *block->advances_ms;
+    block->members = (struct pipeline_member *) rest;
+    rest += chain_count * sizeof *block->members;
     block->after = (uint64_t *) rest;
     rest += chain_count * sizeof *block->after;
     if (path.size > 0)
@@ -267,7 +267,8 @@ pipeline_low (const struct pipeline_block *block)
     uint64_t low = block->error == 0 ? block->written : block->received;
 
     for (size_t i = 1; i <= block->chain_count; i++)
-        if (pipeline_is_copy (&block->replicas[i]) && block->replicas[i].offset < low)
+        if (pipeline_is_copy (&block->replicas[i]) && block->members[i - 1].finished == 0 &&
+            block->replicas[i].offset < low)
             low = block->replicas[i].offset;
     return low;
 }

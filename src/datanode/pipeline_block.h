@@ -48,6 +48,12 @@ struct pipeline_kept {
     uint32_t units[]; // for the disk
 };
 
+/* What we know of a node of the chain besides its copy. */
+struct pipeline_member {
+    int64_t advanced_ms; // when its copy last advanced
+    uint64_t finished; // it says that it has finished the block with so many bytes; 0: not yet
+};
+
 /* In write; final; failed, everywhere. */
 enum pipeline_stage { PIPELINE_OPEN, PIPELINE_FINAL, PIPELINE_FAILED, PIPELINE_STAGES };
 
@@ -99,7 +105,7 @@ struct pipeline_block {
     // Who comes after.
     size_t chain_count;
     struct pipeline_replica *replicas; // the own copy, then those of the chain
-    int64_t *advances_ms;              // of each of the chain: when it last advanced
+    struct pipeline_member *members;   // of each of the chain
     uint64_t *after;                   // the nodes after the hop
     size_t after_count;
     size_t skip;    // so many of the chain, the first ones, need nobody to serve them
@@ -211,7 +217,7 @@ bool pipeline_is_copy (const struct pipeline_replica *replica);
 /* Whether anybody in the chain has a copy or may still have one. */
 bool pipeline_chain_lives (const struct pipeline_block *block);
 
-/* Bytes written without a gap by all who shall have them. */
+/* Bytes written without a gap by all who shall have them and have not finished the block. */
 uint64_t pipeline_low (const struct pipeline_block *block);
 
 struct pipeline_state pipeline_state_of (const struct pipeline_block *block);

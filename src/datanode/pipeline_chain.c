@@ -7,7 +7,7 @@
  * does not know of them, the next one becomes the hop and is sent what it lacks.
  *
  * What a hop says is taken for what it can be: no offset is above what we have, no copy durable before
- * the block is complete here, final states stay, credit has a bound.  An answer that it lacks bytes which
+ * the block is complete here and as long there, final states stay, credit has a bound.  An answer that it lacks bytes which
  * are not kept any more may be an old one, so it must come twice.
  *
  * A hop that acks lives.  It is asked again (sent the first chunk that it has not acked, or the empty
@@ -40,14 +40,21 @@ has_hop (const struct pipeline_block *block)
     return block->hop < block->chain_count;
 }
 
-/* Whether somebody is not final, from this place of the chain on. */
+/* Whether the node at this place still has to get something. */
 static bool
 is_pending (const struct pipeline_block *block, size_t place)
 {
-    for (; place < block->chain_count; place++)
-        if (!pipeline_is_final (replica_of (block, place)))
-            return true;
-    return false;
+    return block->members[place].finished == 0 &&
+           !pipeline_is_final (replica_of (block, place));
+}
+
+/* Whether anybody is pending from this place of the chain on. */
+static bool
+are_pending (const struct pipeline_block *block, size_t place)
+{
+    while (place < block->chain_count && !is_pending (block, place))
+        place++;
+    return place < block->chain_count;
 }
 
 /* What was sent counts from here on, or from the start of the chunk that this is in. */
@@ -83,7 +90,7 @@ link_hop (struct pipeline_block *block, size_t place, int64_t now_ms)
     block->limit = 0;
     block->heard_ms = block->asked_ms = block->forwarded_ms = now_ms;
     block->rewound_ms = now_ms - REWIND_MS;
-    block->advances_ms[place] = now_ms;
+    block->members[place].advanced_ms = now_ms;
     for (size_t i = place + 1; i < block->chain_count; i++)
         if (replica_of (block, i)->state != REPLICA_FAILED)
             block->after[block->after_count++] = replica_of (block, i)->node;
@@ -96,7 +103,7 @@ choose_hop (struct pipeline_block *block, int64_t now_ms)
 
     while (place < block->chain_count && replica_of (block, place)->state == REPLICA_FAILED)
         place++;
-    if (!is_pending (block, place))
+    if (!are_pending (block, place))
         place = block->chain_count;
     if (place != block->hop)
         link_hop (block, place, now_ms);
@@ -124,11 +131,38 @@ pass_over (struct pipeline *self, struct pipeline_block *block, size_t place, in
     }
 }
 
+/* Nodes that say that they have finished the block, perhaps because they were sent it by a node that has
+ * forgotten it since, are durable as soon as we know that it is the same: its end shows its size. */
+static void
+settle_finished (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
+{
+    bool complete = block->complete || block->source;
+    uint64_t size = block->source ? block->size : block->received;
+
+    for (size_t place = 0; place < block->chain_count; place++) {
+        struct pipeline_replica *replica = replica_of (block, place);
+        uint64_t finished = block->members[place].finished;
+        if (finished == 0 || pipeline_is_final (replica))
+            continue;
+        if (finished < size || (complete && finished != size)) {
+            pass_over (self, block, place, LITEDFS_EXISTS,
+                       "the node has finished the block with another size");
+            continue;
+        }
+        replica->offset = block->received;
+        if (complete) {
+            replica->state = REPLICA_DURABLE;
+            block->members[place].advanced_ms = now_ms;
+            block->changed = true;
+        }
+    }
+}
+
 /* The hop is gone.  What is durable there stays so. */
 static void
 leave_hop (struct pipeline *self, struct pipeline_block *block, int number, const char *text)
 {
-    if (replica_of (block, block->hop)->state == REPLICA_DURABLE)
+    if (block->members[block->hop].finished > 0)
         block->skip = block->hop + 1;
     else
         pass_over (self, block, block->hop, number, text);
@@ -196,7 +230,7 @@ send_next (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
         block->sent_last = forward (self, block, NULL, true, now_ms);
 }
 
-/* Have the hop answer: send again the first thing that it has not acked. */
+/* Have the hop answer: send again the first thing that it has not acked, or else nothing. */
 static void
 ask (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
 {
@@ -206,25 +240,37 @@ ask (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
     block->asked_ms = now_ms;
     if (kept != NULL)
         forward (self, block, kept, is_last (block, kept), now_ms);
-    else if (block->complete)
-        forward (self, block, NULL, true, now_ms);
+    else
+        forward (self, block, NULL, block->complete, now_ms);
+}
+
+/* Whether the hop or anybody after it has not all that was sent. */
+static bool
+lacks_sent (const struct pipeline_block *block)
+{
+    if (block->sent > replica_of (block, block->hop)->offset)
+        return true;
+    for (size_t place = block->hop + 1; place < block->chain_count; place++)
+        if (is_pending (block, place) && block->sent > replica_of (block, place)->offset)
+            return true;
+    return false;
 }
 
 void
 pipeline_chain_settle (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
 {
+    settle_finished (self, block, now_ms);
     choose_hop (block, now_ms);
     if (!has_hop (block))
         return;
     if (block->retry && now_ms >= block->retry_ms) {
         set_sent (block, replica_of (block, block->hop)->offset);
         block->retry = false;
-        block->rewound_ms = now_ms;
+        block->rewound_ms = block->asked_ms = now_ms;
     }
     if (!block->retry)
         send_next (self, block, now_ms);
-    bool owes =
-        block->complete || block->retry || block->sent > replica_of (block, block->hop)->offset;
+    bool owes = block->complete || block->retry || lacks_sent (block);
     if (owes && !block->owes)
         block->owes_ms = now_ms;
     block->owes = owes;
@@ -243,8 +289,10 @@ note_replica (struct pipeline_block *block, size_t place, const struct pipeline_
 
     if (ours->state == REPLICA_FAILED || ours->state == REPLICA_DURABLE)
         return;
-    if (state == REPLICA_DURABLE && (!block->complete || theirs->offset != block->received))
+    if (state == REPLICA_DURABLE) {
+        block->members[place].finished = theirs->offset;
         state = REPLICA_RECEIVING;
+    }
     if (state == REPLICA_UNKNOWN || (ours->state == REPLICA_RELAY && state != REPLICA_FAILED))
         state = ours->state;
     if (offset < ours->offset)
@@ -252,7 +300,7 @@ note_replica (struct pipeline_block *block, size_t place, const struct pipeline_
     if (offset != ours->offset || state != ours->state) {
         ours->offset = offset;
         ours->state = state;
-        block->advances_ms[place] = now_ms;
+        block->members[place].advanced_ms = now_ms;
         block->changed = true;
     }
     ours->awaits = pipeline_is_final (ours) && state != REPLICA_FAILED ? theirs->awaits : 0;
@@ -274,10 +322,10 @@ note_replicas (struct pipeline_block *block, const struct pipeline_ack *ack, int
                 theirs = &ack->replicas[i];
         if (theirs != NULL)
             note_replica (block, place, theirs, now_ms);
-        else if (!pipeline_is_final (ours))
+        else if (is_pending (block, place))
             orphans = true;
     }
-    if (orphans && pipeline_is_final (replica_of (block, hop)))
+    if (orphans && !is_pending (block, hop))
         block->skip = hop + 1;
 }
 
@@ -288,7 +336,8 @@ why_of (const struct pipeline_ack *ack)
 }
 
 /* The hop lacks bytes, or got damaged ones.  If they are not kept any more it takes no part, once it has
- * said so again. */
+ * said so again: soon when it does not know the block, later when it does, because somebody else may be
+ * sending it what it lacks.  One that is durable has all, and this is an old ack. */
 static void
 note_gap (struct pipeline *self, struct pipeline_block *block, const struct pipeline_ack *ack,
           int64_t now_ms)
@@ -298,8 +347,13 @@ note_gap (struct pipeline *self, struct pipeline_block *block, const struct pipe
     const struct pipeline_kept *kept = pipeline_kept_at (block, offset);
     int64_t soonest_ms = block->rewound_ms + REWIND_MS;
 
+    if (block->members[block->hop].finished > 0)
+        return;
     if (offset < ours->offset && (kept == NULL || kept->offset != offset)) {
-        if (block->forgot && now_ms - block->forgot_ms >= REWIND_MS) {
+        int64_t doubt_ms = ack->replicas[0].state == REPLICA_UNKNOWN
+                               ? REWIND_MS
+                               : (int64_t) self->limits.pipeline_timeout_ms;
+        if (block->forgot && now_ms - block->forgot_ms >= doubt_ms) {
             pass_over (self, block, block->hop, LITEDFS_GAP, why_of (ack));
             return;
         }
@@ -412,11 +466,11 @@ patience_ends (const struct pipeline *self, const struct pipeline_block *block,
     int64_t first_ms = INT64_MAX;
 
     for (size_t place = block->hop; place < block->chain_count; place++) {
-        since_ms = later (since_ms, block->advances_ms[place]);
+        since_ms = later (since_ms, block->members[place].advanced_ms);
         int64_t end_ms =
             since_ms + (int64_t) (self->limits.write_timeout_ms +
                                   (place - block->hop) * self->limits.pipeline_timeout_ms);
-        if (!pipeline_is_final (replica_of (block, place)) && end_ms < first_ms) {
+        if (is_pending (block, place) && end_ms < first_ms) {
             first_ms = end_ms;
             *out_place = place;
         }
@@ -424,14 +478,15 @@ patience_ends (const struct pipeline *self, const struct pipeline_block *block,
     return first_ms;
 }
 
-/* When a hop that owes is to be asked.  One that has everything needs its time for the disk, and is asked
- * only when it is silent. */
+/* When a hop that owes is to be asked.  One that has everything needs its time, for the disk or for those
+ * after it, and is asked only when it is silent. */
 static int64_t
 ask_at (const struct pipeline_block *block)
 {
     const struct pipeline_replica *hop = replica_of (block, block->hop);
-    bool has_all = hop->state == REPLICA_SYNCING || hop->state == REPLICA_DURABLE;
-    int64_t since_ms = has_all ? block->heard_ms : block->advances_ms[block->hop];
+    bool has_end = hop->state == REPLICA_SYNCING || hop->state == REPLICA_DURABLE;
+    bool has_all = hop->offset >= block->sent && (has_end || !block->complete);
+    int64_t since_ms = has_all ? block->heard_ms : block->members[block->hop].advanced_ms;
 
     return later (later (since_ms, block->owes_ms) + ASK_AFTER_MS,
                   block->asked_ms + ASK_AGAIN_MS);
@@ -498,6 +553,6 @@ pipeline_forgive (struct pipeline *self, int64_t now_ms, int64_t ms)
         shift (&block->owes_ms, ms, now_ms);
         shift (&block->asked_ms, ms, now_ms);
         for (size_t place = 0; place < block->chain_count; place++)
-            shift (&block->advances_ms[place], ms, now_ms);
+            shift (&block->members[place].advanced_ms, ms, now_ms);
     }
 }
