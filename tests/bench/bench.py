@@ -148,8 +148,8 @@ class Bench:
     def small_files (self, number):
         for c, replicas in ((self.one, 1), (self.three, 3)):
             written, read = numbers ("smallfiles", c.address (), f"/small-{number}", 2000, 4096, replicas)
-            self.table.add (f"4 KiB files written one by one, {replicas} cop{'y' if replicas == 1 else 'ies'}", written / 2000)
-            self.table.add (f"4 KiB files read one by one, {replicas} cop{'y' if replicas == 1 else 'ies'}", read / 2000)
+            self.table.add (f"4 KiB files written one by one, replicas: {replicas}", written / 2000)
+            self.table.add (f"4 KiB files read one by one, replicas: {replicas}", read / 2000)
 
     def start_up (self):
         for _ in range (10):
@@ -205,8 +205,8 @@ class Bench:
         for in_flight in (1, 64, 1000):
             self.rate (f"creates of empty files, {in_flight} in flight")
         for replicas in (1, 3):
-            self.rate (f"4 KiB files written one by one, {replicas} cop{'y' if replicas == 1 else 'ies'}")
-            self.rate (f"4 KiB files read one by one, {replicas} cop{'y' if replicas == 1 else 'ies'}")
+            self.rate (f"4 KiB files written one by one, replicas: {replicas}")
+            self.rate (f"4 KiB files read one by one, replicas: {replicas}")
         show ("directory list, the whole process", "ms")
         for title in ("idle node", "beside a bulk read"):
             show (f"durable block.write of 4 KiB, {title}", "ms")
