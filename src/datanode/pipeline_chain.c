@@ -25,6 +25,18 @@
 #define ASK_AGAIN_MS 1000  // and again
 #define KEEP_ALIVE_PARTS 4 // of write_timeout, between signs of life to a hop that waits for us
 
+static int64_t
+later (int64_t a_ms, int64_t b_ms)
+{
+    return a_ms > b_ms ? a_ms : b_ms;
+}
+
+static int64_t
+earlier (int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 /* ---- the hop ---------------------------------------------------------------------------------- */
 
 /* The copy of a node of the chain. */
@@ -335,9 +347,26 @@ why_of (const struct pipeline_ack *ack)
     return ack->why != NULL ? ack->why : err_text (ack->failure);
 }
 
-/* The hop lacks bytes, or got damaged ones.  If they are not kept any more it takes no part, once it has
- * said so again: soon when it does not know the block, later when it does, because somebody else may be
- * sending it what it lacks.  One that is durable has all, and this is an old ack. */
+/* The hop says that it lacks bytes which cannot be sent.  It takes no part, once it has said so again: soon
+ * when it does not know the block, later when it does, because somebody else may be sending them. */
+static void
+note_forgotten (struct pipeline *self, struct pipeline_block *block,
+                const struct pipeline_ack *ack, int64_t now_ms)
+{
+    bool known = ack->replicas[0].state != REPLICA_UNKNOWN;
+    int64_t doubt_ms = known ? (int64_t) self->limits.pipeline_timeout_ms : REWIND_MS;
+
+    if (!block->forgot) {
+        block->forgot = true;
+        block->forgot_ms = now_ms;
+    } else if (now_ms - block->forgot_ms >= doubt_ms) {
+        pass_over (self, block, block->hop, LITEDFS_GAP, why_of (ack));
+        return;
+    }
+    retry_later (block, now_ms + REWIND_MS);
+}
+
+/* The hop lacks bytes: it is sent them again.  One that is durable has all, and this is an old ack. */
 static void
 note_gap (struct pipeline *self, struct pipeline_block *block, const struct pipeline_ack *ack,
           int64_t now_ms)
@@ -345,28 +374,19 @@ note_gap (struct pipeline *self, struct pipeline_block *block, const struct pipe
     struct pipeline_replica *ours = replica_of (block, block->hop);
     uint64_t offset = ack->replicas[0].offset;
     const struct pipeline_kept *kept = pipeline_kept_at (block, offset);
-    int64_t soonest_ms = block->rewound_ms + REWIND_MS;
 
     if (block->members[block->hop].finished > 0)
         return;
-    if (offset < ours->offset && (kept == NULL || kept->offset != offset)) {
-        int64_t doubt_ms = ack->replicas[0].state == REPLICA_UNKNOWN
-                               ? REWIND_MS
-                               : (int64_t) self->limits.pipeline_timeout_ms;
-        if (block->forgot && now_ms - block->forgot_ms >= doubt_ms) {
-            pass_over (self, block, block->hop, LITEDFS_GAP, why_of (ack));
-            return;
-        }
-        if (!block->forgot)
-            block->forgot_ms = now_ms;
-        block->forgot = true;
-        soonest_ms = now_ms + REWIND_MS;
-    } else if (offset < ours->offset) {
+    if (offset < block->received && (kept == NULL || kept->offset != offset)) {
+        note_forgotten (self, block, ack, now_ms);
+        return;
+    }
+    if (offset < ours->offset) {
         ours->offset = offset;
         block->changed = true;
         block->limit = 0;
     }
-    retry_later (block, soonest_ms > now_ms ? soonest_ms : now_ms);
+    retry_later (block, later (block->rewound_ms + REWIND_MS, now_ms));
 }
 
 static void
@@ -375,8 +395,10 @@ note_failure (struct pipeline *self, struct pipeline_block *block,
 {
     switch (ack->failure) {
     case LITEDFS_GAP:
-    case LITEDFS_CORRUPT:
         note_gap (self, block, ack, now_ms);
+        break;
+    case LITEDFS_CORRUPT:
+        retry_later (block, later (block->rewound_ms + REWIND_MS, now_ms));
         break;
     case LITEDFS_BUSY:
         block->limit = 0;
@@ -436,18 +458,6 @@ pipeline_node_lost (struct pipeline *self, int64_t now_ms, uint32_t node)
 }
 
 /* ---- time ------------------------------------------------------------------------------------- */
-
-static int64_t
-later (int64_t a_ms, int64_t b_ms)
-{
-    return a_ms > b_ms ? a_ms : b_ms;
-}
-
-static int64_t
-earlier (int64_t a_ms, int64_t b_ms)
-{
-    return a_ms < b_ms ? a_ms : b_ms;
-}
 
 /* When the hop has been silent for too long. */
 static int64_t
