@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agenda: three rings of a fixed size.  That an item is in a list once costs a walk over the list,
- * 16 KiB at most; the lists are short unless much is amiss, and then the disk is what takes time.
+ * The agenda: three rings of a fixed size.  That a range touches another one costs a walk over the list,
+ * 24 KiB at most; the lists are short unless much is amiss, and then the disk is what takes time.
  */
 #include "namenode/agenda.h"
 
 #include <stdlib.h>
 
-struct item {
-    uint64_t inode;
-    uint32_t index;
-};
-
 struct ring {
     size_t first;
     size_t count;
-    struct item items[AGENDA_MAX];
+    struct agenda_item items[AGENDA_MAX];
 };
 
 struct agenda {
@@ -51,97 +46,91 @@ place (const struct ring *ring, size_t i)
     return (ring->first + i) % AGENDA_MAX;
 }
 
-/* Where it is in the ring; AGENDA_MAX if it is not. */
+/* Put an item at the end, or make it one with one that it touches; its place, AGENDA_MAX if the ring is
+ * full.  *joined: the item was there. */
 static size_t
-find (const struct ring *ring, uint64_t inode, uint32_t index)
+enter (struct ring *ring, struct agenda_item item, bool *joined)
 {
     for (size_t i = 0; i < ring->count; i++) {
-        const struct item *item = &ring->items[place (ring, i)];
-        if (item->inode == inode && item->index == index)
-            return place (ring, i);
+        struct agenda_item *there = &ring->items[place (ring, i)];
+        if (there->inode != item.inode || item.first > there->end || there->first > item.end)
+            continue;
+        if (item.first < there->first)
+            there->first = item.first;
+        if (item.end > there->end)
+            there->end = item.end;
+        *joined = true;
+        return place (ring, i);
     }
-    return AGENDA_MAX;
-}
-
-/* Put it at the end; AGENDA_MAX if the ring is full, else its place. */
-static size_t
-append (struct ring *ring, uint64_t inode, uint32_t index)
-{
+    *joined = false;
     if (ring->count == AGENDA_MAX)
         return AGENDA_MAX;
     size_t at = place (ring, ring->count++);
-    ring->items[at] = (struct item){inode, index};
+    ring->items[at] = item;
     return at;
 }
 
-static struct item
+static struct agenda_item
 take_first (struct ring *ring)
 {
-    struct item item = ring->items[ring->first];
+    struct agenda_item item = ring->items[ring->first];
 
     ring->first = place (ring, 1);
     ring->count--;
     return item;
 }
 
-static void
-add_once (struct agenda *self, struct ring *ring, uint64_t inode, uint32_t index)
+void
+agenda_add (struct agenda *self, struct agenda_item item)
 {
-    if (find (ring, inode, index) == AGENDA_MAX && append (ring, inode, index) == AGENDA_MAX)
+    bool joined;
+
+    if (self && enter (&self->now, item, &joined) == AGENDA_MAX)
         self->missed = true;
 }
 
 void
-agenda_add (struct agenda *self, uint64_t inode, uint32_t index)
+agenda_add_block (struct agenda *self, uint64_t inode, uint32_t index)
 {
-    if (self)
-        add_once (self, &self->now, inode, index);
+    agenda_add (self, (struct agenda_item){inode, index, (uint64_t) index + 1});
 }
 
 void
-agenda_add_later (struct agenda *self, uint64_t inode, uint32_t index, int64_t when_ms)
+agenda_add_later (struct agenda *self, struct agenda_item item, int64_t when_ms)
 {
-    size_t at = find (&self->later, inode, index);
+    bool joined;
+    size_t at = enter (&self->later, item, &joined);
 
     if (at == AGENDA_MAX) {
-        at = append (&self->later, inode, index);
-        if (at == AGENDA_MAX) {
-            self->missed = true;
-            return;
-        }
-        self->times[at] = when_ms;
-    } else if (when_ms < self->times[at]) {
-        self->times[at] = when_ms;
+        self->missed = true;
+        return;
     }
+    if (!joined || when_ms < self->times[at])
+        self->times[at] = when_ms;
     if (when_ms < self->soonest_ms)
         self->soonest_ms = when_ms;
 }
 
 void
-agenda_add_busy (struct agenda *self, uint64_t inode, uint32_t index)
+agenda_add_busy (struct agenda *self, struct agenda_item item)
 {
-    add_once (self, &self->busy, inode, index);
+    bool joined;
+
+    if (enter (&self->busy, item, &joined) == AGENDA_MAX)
+        self->missed = true;
 }
 
 void
 agenda_release (struct agenda *self, size_t count)
 {
-    for (; count > 0 && self->busy.count > 0; count--) {
-        struct item item = take_first (&self->busy);
-        agenda_add (self, item.inode, item.index);
-    }
+    for (; count > 0 && self->busy.count > 0; count--)
+        agenda_add (self, take_first (&self->busy));
 }
 
 bool
 agenda_is_choked (const struct agenda *self)
 {
     return self->busy.count == AGENDA_MAX;
-}
-
-size_t
-agenda_count_busy (const struct agenda *self)
-{
-    return self->busy.count;
 }
 
 /* What is due now joins those that are looked at now. */
@@ -154,24 +143,22 @@ take_due (struct agenda *self, int64_t now_ms)
     self->soonest_ms = INT64_MAX;
     while (count-- > 0) {
         int64_t when_ms = self->times[later->first];
-        struct item item = take_first (later);
+        struct agenda_item item = take_first (later);
         if (when_ms <= now_ms)
-            agenda_add (self, item.inode, item.index);
+            agenda_add (self, item);
         else
-            agenda_add_later (self, item.inode, item.index, when_ms);
+            agenda_add_later (self, item, when_ms);
     }
 }
 
 bool
-agenda_next (struct agenda *self, int64_t now_ms, uint64_t *inode, uint32_t *index)
+agenda_next (struct agenda *self, int64_t now_ms, struct agenda_item *out)
 {
     if (now_ms >= self->soonest_ms)
         take_due (self, now_ms);
     if (self->now.count == 0)
         return false;
-    struct item item = take_first (&self->now);
-    *inode = item.inode;
-    *index = item.index;
+    *out = take_first (&self->now);
     return true;
 }
 

@@ -3,11 +3,11 @@
 #define LITEDFS_NAMENODE_AGENDA_H
 
 /*
- * What repair shall look at next: blocks of files, by (inode, index), in memory.
+ * What repair shall look at next: ranges of blocks of files, in memory.
  *
  * Three lists.  Items of the first are looked at now, in the order in which they came; those of the
- * second at their time; those of the third wait until some data node can take another copy.  An item is
- * in a list once.
+ * second at their time; those of the third wait until some data node can take another copy.  Ranges of a
+ * file that touch each other are one item of their list.
  *
  * An agenda holds hints: what really is to be done stands in the table `repair`.  So it is told outside of
  * transactions what may come to nothing, and when a list is full, items are dropped and agenda_missed
@@ -21,29 +21,36 @@
 /* The most items in each list. */
 #define AGENDA_MAX 1024
 
+/* Blocks first to end - 1 of an inode. */
+struct agenda_item {
+    uint64_t inode;
+    uint32_t first;
+    uint64_t end;
+};
+
 struct agenda;
 
 struct agenda *agenda_new (void); // NULL: out of memory
 void agenda_destroy (struct agenda **self);
 
 /* Look at it now.  self may be NULL: nobody is told. */
-void agenda_add (struct agenda *self, uint64_t inode, uint32_t index);
+void agenda_add (struct agenda *self, struct agenda_item item);
 
-/* Look at it when the clock is there. */
-void agenda_add_later (struct agenda *self, uint64_t inode, uint32_t index, int64_t when_ms);
+/* The same for one block. */
+void agenda_add_block (struct agenda *self, uint64_t inode, uint32_t index);
+
+/* Look at it when the clock is there; with what it becomes one with, at the earlier time. */
+void agenda_add_later (struct agenda *self, struct agenda_item item, int64_t when_ms);
 
 /* It waits for a data node that is busy; agenda_release lets the oldest `count` of them be looked at. */
-void agenda_add_busy (struct agenda *self, uint64_t inode, uint32_t index);
+void agenda_add_busy (struct agenda *self, struct agenda_item item);
 void agenda_release (struct agenda *self, size_t count);
 
 /* Whether no more item may wait for busy data nodes. */
 bool agenda_is_choked (const struct agenda *self);
 
-/* How many items wait for busy data nodes. */
-size_t agenda_count_busy (const struct agenda *self);
-
 /* Take the next one to be looked at; false if there is none now. */
-bool agenda_next (struct agenda *self, int64_t now_ms, uint64_t *inode, uint32_t *index);
+bool agenda_next (struct agenda *self, int64_t now_ms, struct agenda_item *out);
 
 /* When agenda_next will give one if nothing is added: 0 for now, INT64_MAX for never. */
 int64_t agenda_next_ms (const struct agenda *self);

@@ -64,12 +64,13 @@ change_digest (struct txn *txn, uint32_t node, uint64_t block, int sign, litedfs
     return digest_row_put (txn, &digest, error);
 }
 
-/* What a delete order that is out becomes when the node says that it has the block: if it had said that
- * the block is gone, the order was carried out before. */
+/* What a delete order that is out becomes when the node says that it has the block: if it had none, the
+ * order may have been carried out before, and when it is confirmed the block may stay.  If it is carried
+ * out after this, the node will say so. */
 static enum held_order
 order_after_added (const struct held_row *row)
 {
-    if (row->order == HELD_ORDERED && row->state == HELD_CLAIMED && row->seq > 0)
+    if (row->order == HELD_ORDERED && row->state == HELD_CLAIMED)
         return HELD_RETAKEN;
     return row->order == HELD_DELETED ? HELD_KEPT : row->order;
 }
@@ -134,7 +135,7 @@ add_holder (struct txn *txn, struct block_row *row, uint32_t node, litedfs_error
         return 0; // not visible yet
     if (rc == 0 && row->nodes_count > file.replica)
         return mark_blocks (txn, row->inode, row->index, (uint64_t) row->index + 1, error);
-    agenda_add (txn_frame (txn)->agenda, row->inode, row->index);
+    agenda_add_block (txn_frame (txn)->agenda, row->inode, row->index);
     return rc;
 }
 
@@ -192,10 +193,20 @@ held_order (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *err
         return rc;
     if (rc == LITEDFS_NOT_FOUND)
         row = (struct held_row){.node = node, .block = block, .state = HELD_CLAIMED};
-    if (row.state == HELD_CLAIMED)
-        row.seq = 0;
     row.order = HELD_ORDERED;
     return held_row_put (txn, &row, error);
+}
+
+/* A node may take the block again: somebody may have waited for that. */
+static int
+tell_free (struct txn *txn, uint64_t block, litedfs_error_t *error)
+{
+    struct owner_row owner;
+
+    int rc = owner_row_get (txn, block, &owner, error);
+    if (rc == 0)
+        agenda_add_block (txn_frame (txn)->agenda, owner.inode, owner.index);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
 int
@@ -206,8 +217,10 @@ held_order_done (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t
     int rc = held_row_get (txn, node, block, &row, error);
     if (rc < 0)
         return rc == LITEDFS_NOT_FOUND ? 0 : rc;
-    if (row.state == HELD_CLAIMED)
-        return held_row_del (txn, node, block, error);
+    if (row.state == HELD_CLAIMED) {
+        rc = held_row_del (txn, node, block, error);
+        return rc == 0 ? tell_free (txn, block, error) : rc;
+    }
     switch (row.order) {
     case HELD_ORDERED:
         row.order = HELD_DELETED;
@@ -316,7 +329,7 @@ drop_row (struct txn *txn, struct node_row *node, const struct wire_change *chan
         return held_row_del (txn, node->number, change->block, error);
     row->state = HELD_CLAIMED;
     row->order = HELD_ORDERED;
-    row->seq = change->seq;
+    row->seq = 0;
     return held_row_put (txn, row, error);
 }
 
@@ -335,6 +348,9 @@ apply_removed (struct txn *txn, struct node_row *node, const struct wire_change 
         rc = held_find_block (txn, change->block, &row, error);
     if (rc < 0)
         return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (!block_row_has_node (&row, node->number))
+        agenda_add_block (txn_frame (txn)->agenda, row.inode,
+                          row.index); // it may take a copy now
     return drop_holder (txn, &row, node->number, report, error);
 }
 

@@ -25,9 +25,10 @@ find_before (struct cursor *cursor, uint64_t inode, uint32_t index, struct repai
     return rc < 0 ? rc : repair_row_decode (key, value, out, error);
 }
 
-int
-mark_blocks (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end,
-             litedfs_error_t *error)
+/* *added is whether it was not marked before. */
+static int
+add_mark (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end, bool *added,
+          litedfs_error_t *error)
 {
     struct repair_row row = {.inode = inode, .first = first, .end = end};
     struct repair_row before;
@@ -35,13 +36,33 @@ mark_blocks (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end,
     struct slice none = {0};
     uint8_t prefix[8];
 
-    agenda_add (txn_frame (txn)->agenda, inode, first);
     int rc = cursor_open (&cursor, txn, TABLE_REPAIR, key_be64 (prefix, inode), none, error);
     if (rc == 0)
         rc = find_before (&cursor, inode, first, &before, error);
     cursor_close (&cursor);
-    if (rc == LITEDFS_NOT_FOUND || (rc == 0 && before.end < end))
-        return repair_row_put (txn, &row, error);
+    *added = rc == LITEDFS_NOT_FOUND || (rc == 0 && before.end < end);
+    return *added ? repair_row_put (txn, &row, error) : rc;
+}
+
+int
+mark_blocks (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end,
+             litedfs_error_t *error)
+{
+    bool added;
+
+    agenda_add (txn_frame (txn)->agenda, (struct agenda_item){inode, first, end});
+    return add_mark (txn, inode, first, end, &added, error);
+}
+
+int
+mark_blocks_found (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end,
+                   litedfs_error_t *error)
+{
+    bool added;
+
+    int rc = add_mark (txn, inode, first, end, &added, error);
+    if (rc == 0 && added)
+        agenda_add (txn_frame (txn)->agenda, (struct agenda_item){inode, first, end});
     return rc;
 }
 

@@ -15,6 +15,11 @@
 int mark_blocks (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end,
                  litedfs_error_t *error);
 
+/* The same for what somebody saw who does not know of any change: what is marked already is not put on the
+ * agenda. */
+int mark_blocks_found (struct txn *txn, uint64_t inode, uint32_t first, uint64_t end,
+                       litedfs_error_t *error);
+
 /* The mark that has this block, or else the first one after it, of the same inode; LITEDFS_NOT_FOUND. */
 int mark_find (struct txn *txn, uint64_t inode, uint32_t index, struct repair_row *out,
                litedfs_error_t *error);

@@ -166,7 +166,7 @@ enum held_state { HELD_CLAIMED, HELD_CONFIRMED };
 enum held_order {
     HELD_KEPT,    // none is out
     HELD_ORDERED, // one is out
-    HELD_RETAKEN, // one is out, and was carried out: the node has the block anew
+    HELD_RETAKEN, // one is out, and the node had no such block: it has it anew
     HELD_DELETED, // it was confirmed; that the block is gone the node has not reported yet
 };
 

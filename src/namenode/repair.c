@@ -55,9 +55,6 @@ struct repair {
     size_t barred_count;
     struct repair_walk walk;
     struct sweep sweep;
-    struct repair_row half; // a mark that the last step did not come to the end of
-    uint32_t half_next;     // goes on with this block
-    bool halfway;
     bool settling;      // nothing may be done now
     bool under_way;     // a step was run, and its transaction has not ended
     int64_t noticed_ms; // when the nodes were looked at last
@@ -219,85 +216,63 @@ load (struct repair *self, struct metastore *store, const struct repair_frame *f
     return self->loaded;
 }
 
-/* ---- marks --------------------------------------------------------------------------------------- */
+/* ---- the agenda ---------------------------------------------------------------------------------- */
 
-/* Look at a mark from block `from` on.  There is one half done mark at most; if there is one already,
- * this one is looked at again by the next round. */
+/* End copies of these blocks that have arrived: their marks may be gone. */
 static int
-scan_mark (struct repair *self, struct repair_run *run, const struct repair_row *mark,
-           uint32_t from, litedfs_error_t *error)
-{
-    struct repair_row rest;
-    uint32_t next;
-    bool left;
-
-    int rc = repair_scan (run, mark, from, &left, &rest, &next, error);
-    if (rc < 0 || !left)
-        return rc;
-    if (self->halfway) {
-        self->sweep.again = true;
-        return 0;
-    }
-    self->half = rest;
-    self->half_next = next;
-    self->halfway = true;
-    return 0;
-}
-
-/* Go on with the mark in the middle of which a step ended, if it is still there. */
-static int
-go_on (struct repair *self, struct repair_run *run, litedfs_error_t *error)
-{
-    struct repair_row mark;
-
-    if (!self->halfway || !repair_has_time (run))
-        return 0;
-    self->halfway = false;
-    int rc = repair_row_get (run->txn, self->half.inode, self->half.first, &mark, error);
-    if (rc == 0 && self->half_next < mark.end)
-        rc = scan_mark (self, run, &mark, self->half_next, error);
-    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
-}
-
-/* End copies of this block that have arrived: its mark may be gone. */
-static int
-close_arrived (struct repair *self, struct repair_run *run, uint64_t inode, uint32_t index,
+close_arrived (struct repair *self, struct repair_run *run, const struct agenda_item *item,
                litedfs_error_t *error)
 {
     struct block_row row;
-    bool any = false;
+    int rc = 0;
 
-    for (size_t at = 0; at < copies_count (self->copies) && !any; at++) {
+    for (size_t at = 0; at < copies_count (self->copies) && rc == 0; at++) {
         const struct copy *copy = copies_at (self->copies, at);
-        any = copy && copy->inode == inode && copy->index == index;
+        if (!copy || copy->inode != item->inode || copy->index < item->first ||
+            copy->index >= item->end)
+            continue;
+        rc = block_row_get (run->txn, copy->inode, copy->index, &row, error);
+        if (rc == 0)
+            repair_block_close (run, &row);
+        else if (rc == LITEDFS_NOT_FOUND)
+            rc = 0;
     }
-    if (!any)
-        return 0;
-    int rc = block_row_get (run->txn, inode, index, &row, error);
-    if (rc == 0)
-        repair_block_close (run, &row);
+    return rc;
+}
+
+/* Look at what is marked of a range. */
+static int
+do_item (struct repair *self, struct repair_run *run, struct agenda_item item,
+         litedfs_error_t *error)
+{
+    struct repair_row mark;
+
+    run->blocks++;
+    int rc = close_arrived (self, run, &item, error);
+    while (rc == 0 && item.first < item.end) {
+        if (!repair_has_time (run)) {
+            agenda_add (self->agenda, item);
+            return 0;
+        }
+        rc = mark_find (run->txn, item.inode, item.first, &mark, error);
+        if (rc < 0 || mark.first >= item.end)
+            break;
+        rc = repair_scan (run, &mark, item.first, item.end, error);
+        if (mark.end >= REPAIR_END)
+            break;
+        item.first = (uint32_t) mark.end;
+    }
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
 static int
 do_agenda (struct repair *self, struct repair_run *run, litedfs_error_t *error)
 {
-    struct repair_row mark;
-    uint64_t inode;
-    uint32_t index;
+    struct agenda_item item;
     int rc = 0;
 
-    while (rc == 0 && repair_has_time (run) &&
-           agenda_next (self->agenda, run->now_ms, &inode, &index)) {
-        run->blocks++;
-        rc = close_arrived (self, run, inode, index, error);
-        if (rc == 0)
-            rc = mark_find (run->txn, inode, index, &mark, error);
-        if (rc == 0)
-            rc = scan_mark (self, run, &mark, mark.first, error);
-        if (rc == LITEDFS_NOT_FOUND)
-            rc = 0;
-    }
+    while (rc == 0 && repair_has_time (run) && agenda_next (self->agenda, run->now_ms, &item))
+        rc = do_item (self, run, item, error);
     return rc;
 }
 
@@ -343,7 +318,7 @@ do_sweep (struct repair *self, struct repair_run *run, litedfs_error_t *error)
     struct repair_row mark;
     int rc = 0;
 
-    while (rc == 0 && sweep->running && !self->halfway && repair_has_time (run) &&
+    while (rc == 0 && sweep->running && repair_has_time (run) &&
            !agenda_is_choked (self->agenda)) {
         rc = next_mark (sweep, run->txn, &mark, error);
         if (rc == LITEDFS_NOT_FOUND) {
@@ -355,7 +330,7 @@ do_sweep (struct repair *self, struct repair_run *run, litedfs_error_t *error)
         sweep->any = true;
         sweep->inode = mark.inode + (mark.first == UINT32_MAX);
         sweep->index = mark.first + 1;
-        rc = scan_mark (self, run, &mark, mark.first, error);
+        rc = repair_scan (run, &mark, mark.first, mark.end, error);
     }
     return rc;
 }
@@ -409,7 +384,7 @@ close_lost (struct repair *self, struct repair_run *run, litedfs_error_t *error)
         rc = order_row_del (run->txn, copy->source, copy->order, error);
         if (rc == LITEDFS_NOT_FOUND)
             rc = 0;
-        agenda_add (self->agenda, copy->inode, copy->index);
+        agenda_add_block (self->agenda, copy->inode, copy->index);
         copies_close (self->copies, at);
         run->closed++;
     }
@@ -422,8 +397,8 @@ mark_found (struct repair *self, struct txn *txn, litedfs_error_t *error)
     int rc = 0;
 
     for (size_t i = 0; i < self->walk.found_count && rc == 0; i++)
-        rc = mark_blocks (txn, self->walk.found[i].inode, self->walk.found[i].first,
-                          self->walk.found[i].end, error);
+        rc = mark_blocks_found (txn, self->walk.found[i].inode, self->walk.found[i].first,
+                                self->walk.found[i].end, error);
     return rc;
 }
 
@@ -437,12 +412,10 @@ do_rounds (struct repair *self, const struct repair_frame *frame, struct repair_
 
     if (began_ms < sweep->next_ms)
         return 0;
-    int rc = go_on (self, run, error);
     start_sweep (self, began_ms);
-    if (rc == 0)
-        rc = do_sweep (self, run, error);
+    int rc = do_sweep (self, run, error);
     int64_t now_ms = clock_mono (frame->clock), spent_ms = now_ms - began_ms;
-    if (sweep->running || self->halfway) {
+    if (sweep->running) {
         sweep->spent_ms += spent_ms;
         sweep->next_ms = now_ms + PAUSE_TIMES * spent_ms;
     }
@@ -490,7 +463,6 @@ repair_settle (struct repair *self, bool committed)
         return;
     }
     self->touched_count = 0;
-    self->halfway = false;
     self->sweep = (struct sweep){.again = true};
     agenda_clear (self->agenda);
 }
@@ -524,8 +496,6 @@ is_sweep_due (const struct repair *self, int64_t now_ms)
 
     if (now_ms < sweep->next_ms)
         return false;
-    if (self->halfway)
-        return true;
     return sweep->running ? !agenda_is_choked (self->agenda)
                           : sweep->again || (sweep->any && now_ms >= sweep->retry_ms);
 }
@@ -553,8 +523,7 @@ int64_t
 repair_next_ms (const struct repair *self)
 {
     const struct sweep *sweep = &self->sweep;
-    bool sweeping =
-        self->halfway || (sweep->running ? !agenda_is_choked (self->agenda) : sweep->again);
+    bool sweeping = sweep->running ? !agenda_is_choked (self->agenda) : sweep->again;
 
     if (self->settling)
         return INT64_MAX;

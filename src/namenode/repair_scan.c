@@ -14,8 +14,12 @@ enum { BLOCKS_MAX = 256, TIME_MS = 4 };
 /* Ranges with fewer fine blocks than this between them are left one. */
 enum { GAP = 32 };
 
-/* When a block with a claim that is young is looked at again, milliseconds. */
-enum { SOON_MS = 1000 };
+/* A scan begins at the start of the mark if that is no further away than this. */
+enum { NEAR = 2 * GAP };
+
+/* Milliseconds: when a block with a claim that is young is looked at again, and what a scan had no time
+ * for. */
+enum { SOON_MS = 1000, REST_MS = 12 };
 
 /* Ranges that one scan leaves, at most. */
 enum { PIECES_MAX = BLOCKS_MAX / GAP + 4 };
@@ -23,48 +27,34 @@ enum { PIECES_MAX = BLOCKS_MAX / GAP + 4 };
 /* What is left of a mark while it is scanned. */
 struct scan {
     struct repair_row row;
-    uint32_t next;    // the block to look at
     uint64_t run_end; // of the range that is open; 0: none is
     uint32_t run_first;
-    bool soon; // a block of it is to be looked at soon
     struct repair_row pieces[PIECES_MAX];
     size_t pieces_count;
 };
 
 /* The open range is complete. */
 static void
-end_run (struct repair_run *run, struct scan *scan)
+end_run (struct scan *scan)
 {
     if (scan->run_end == 0)
         return;
     scan->pieces[scan->pieces_count++] = (struct repair_row){
         .inode = scan->row.inode, .first = scan->run_first, .end = scan->run_end};
-    if (scan->soon)
-        agenda_add_later (run->agenda, scan->row.inode, scan->run_first, run->now_ms + SOON_MS);
     scan->run_end = 0;
-    scan->soon = false;
 }
 
-/* A block that is not fine. */
+/* Blocks that are not fine, or were not looked at. */
 static void
-keep_block (struct repair_run *run, struct scan *scan, uint32_t index, bool soon)
+keep (struct scan *scan, uint32_t first, uint64_t end)
 {
-    if (scan->run_end != 0 && index - scan->run_end >= GAP)
-        end_run (run, scan);
-    if (scan->run_end == 0)
-        scan->run_first = index;
-    scan->run_end = (uint64_t) index + 1;
-    scan->soon = scan->soon || soon;
-}
-
-/* Everything from a block on stays marked. */
-static void
-keep_rest (struct repair_run *run, struct scan *scan, uint32_t index)
-{
-    if (scan->row.end <= index)
+    if (first >= end)
         return;
-    keep_block (run, scan, index, false);
-    scan->run_end = scan->row.end;
+    if (scan->run_end != 0 && first - scan->run_end >= GAP)
+        end_run (scan);
+    if (scan->run_end == 0)
+        scan->run_first = first;
+    scan->run_end = end;
 }
 
 /* Put the ranges in the place of the mark, as far as they differ from it. */
@@ -98,38 +88,45 @@ repair_has_time (const struct repair_run *run)
     return run->blocks < BLOCKS_MAX && clock_mono (run->clock) - run->now_ms < TIME_MS;
 }
 
-/* Mend the blocks of a mark from scan->next on.  *stop is the block at which there was no time left, or
- * at which the nodes were busy (*busy); REPAIR_END if it came to the end. */
+/* Take note of what became of a block. */
+static void
+note (struct repair_run *run, struct scan *scan, uint32_t index, enum repair_verdict verdict)
+{
+    const struct agenda_item item = {scan->row.inode, index, (uint64_t) index + 1};
+
+    if (verdict == REPAIR_SOON)
+        agenda_add_later (run->agenda, item, run->now_ms + SOON_MS);
+    if (verdict != REPAIR_FINE)
+        keep (scan, index, item.end);
+}
+
+/* Mend blocks `from` to `to` - 1.  *stop is the block at which there was no time left, or at which the
+ * nodes were busy (*busy); `to` if it came to the end. */
 static int
-scan_blocks (struct repair_run *run, struct scan *scan, uint32_t wanted, uint64_t *stop,
-             bool *busy, litedfs_error_t *error)
+scan_blocks (struct repair_run *run, struct scan *scan, uint32_t from, uint64_t to,
+             uint32_t wanted, uint64_t *stop, bool *busy, litedfs_error_t *error)
 {
     struct blocks_walk walk;
     struct block_row row;
     enum repair_verdict verdict;
 
-    *stop = REPAIR_END;
+    *stop = to;
     *busy = false;
-    int rc = blocks_open (&walk, run->txn, scan->row.inode, scan->next, error);
+    int rc = blocks_open (&walk, run->txn, scan->row.inode, from, error);
     while (rc == 0 && (rc = blocks_next (&walk, &row, error)) == 0) {
-        if (row.index >= scan->row.end)
+        if (row.index >= to)
             break;
         if (row.state == BLOCK_ALLOCATED)
             continue;
-        if (!repair_has_time (run)) {
-            *stop = row.index;
+        *stop = row.index;
+        if (!repair_has_time (run))
             break;
-        }
         rc = repair_block_mend (run, &row, wanted, &verdict, error);
-        if (rc < 0)
+        *busy = rc == 0 && verdict == REPAIR_BUSY;
+        if (rc < 0 || *busy)
             break;
-        if (verdict == REPAIR_BUSY) {
-            *stop = row.index;
-            *busy = true;
-            break;
-        }
-        if (verdict != REPAIR_FINE)
-            keep_block (run, scan, row.index, verdict == REPAIR_SOON);
+        note (run, scan, row.index, verdict);
+        *stop = to;
     }
     blocks_close (&walk);
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
@@ -145,37 +142,36 @@ drop_mark (struct txn *txn, const struct repair_row *mark, litedfs_error_t *erro
 }
 
 int
-repair_scan (struct repair_run *run, const struct repair_row *mark, uint32_t from, bool *left,
-             struct repair_row *rest, uint32_t *next, litedfs_error_t *error)
+repair_scan (struct repair_run *run, const struct repair_row *mark, uint32_t from, uint64_t to,
+             litedfs_error_t *error)
 {
-    struct scan scan = {.row = *mark, .next = from};
+    struct scan scan = {.row = *mark};
     struct inode_row file;
     uint64_t stop;
     bool busy;
 
-    *left = false;
     run->blocks++; // a mark without a block takes time too
     int rc = inode_row_get (run->txn, mark->inode, &file, error);
     if (rc == LITEDFS_NOT_FOUND || (rc == 0 && file.kind != KIND_FILE))
         return drop_mark (run->txn, mark, error);
     if (rc < 0)
         return rc;
-    if (from > mark->first) {
-        scan.run_first = mark->first;
-        scan.run_end = from;
-    }
-    rc = scan_blocks (run, &scan, file.replica > 0 ? file.replica : 1, &stop, &busy, error);
+    if (from < mark->first || from - mark->first < NEAR)
+        from = mark->first;
+    if (to > mark->end)
+        to = mark->end;
+    keep (&scan, mark->first, from);
+    rc = scan_blocks (run, &scan, from, to, file.replica > 0 ? file.replica : 1, &stop, &busy,
+                      error);
     if (rc < 0)
         return rc;
-    if (stop < REPAIR_END)
-        keep_rest (run, &scan, (uint32_t) stop);
-    end_run (run, &scan);
-    if (busy) {
-        agenda_add_busy (run->agenda, mark->inode, (uint32_t) stop);
-    } else if (stop < REPAIR_END) {
-        *rest = scan.pieces[scan.pieces_count - 1];
-        *next = (uint32_t) stop;
-        *left = true;
-    }
+    const struct agenda_item rest = {mark->inode, (uint32_t) stop, to};
+    if (busy)
+        agenda_add_busy (run->agenda, rest);
+    else if (stop < to)
+        agenda_add_later (run->agenda, rest, run->now_ms + REST_MS);
+    if (stop < mark->end)
+        keep (&scan, (uint32_t) stop, mark->end);
+    end_run (&scan);
     return replace_mark (run->txn, &scan, error);
 }

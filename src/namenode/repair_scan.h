@@ -15,11 +15,10 @@
 /* Whether this transaction has time for another block. */
 bool repair_has_time (const struct repair_run *run);
 
-/* Look at a mark from block `from` on; those before it are taken for not fine.  If time is over before
- * the end, *left is true, *rest the mark that has what is left, and *next the block to go on with.  A scan
- * that meets data nodes that have enough to do ends there, and stands on the agenda.  Errors: those of
+/* Look at blocks `from` to `to` - 1 of a mark; the others are taken for not fine.  What there was no time
+ * for, and what waits for data nodes that have enough to do, stands on the agenda.  Errors: those of
  * metastore.h. */
 int repair_scan (struct repair_run *run, const struct repair_row *mark, uint32_t from,
-                 bool *left, struct repair_row *rest, uint32_t *next, litedfs_error_t *error);
+                 uint64_t to, litedfs_error_t *error);
 
 #endif
