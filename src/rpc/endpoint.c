@@ -207,6 +207,41 @@ is_complete (struct lookup *self)
            self->answer.size - offset >= (size_t) length;
 }
 
+/* It closed the connection before it said anything. */
+static int
+said_nothing (const struct lookup *self, litedfs_error_t *error)
+{
+    return err_set (error, LITEDFS_UNREACHABLE,
+                    "cannot reach the name node at %s: it closes the connection; if it is not "
+                    "ending, that is not its HTTP port (9000): its request port (19000) is "
+                    "tcp://HOST:PORT",
+                    self->where);
+}
+
+/* It closed the connection: whether what came may be the whole answer.  A name node that is killed
+ * leaves half of one. */
+static int
+check_end (struct lookup *self, litedfs_error_t *error)
+{
+    static const char begin[] = "HTTP/1.";
+    const struct buf *answer = &self->answer;
+    size_t size = answer->size < sizeof begin - 1 ? answer->size : sizeof begin - 1;
+    size_t offset = body_offset (answer);
+    int64_t length;
+
+    if (answer->size == 0)
+        return said_nothing (self, error);
+    if (memcmp (answer->data, begin, size) != 0)
+        return 0;
+    if (offset == 0 || (content_length (buf_text (&self->answer), &length) &&
+                        answer->size - offset < (size_t) length))
+        return err_set (error, LITEDFS_UNREACHABLE,
+                        "cannot reach the name node at %s: it closed the connection in the "
+                        "middle of its answer",
+                        self->where);
+    return 0;
+}
+
 static int
 read_answer (struct lookup *self, litedfs_error_t *error)
 {
@@ -215,17 +250,13 @@ read_answer (struct lookup *self, litedfs_error_t *error)
     while (!is_complete (self)) {
         ssize_t n = recv (self->fd, bytes, sizeof bytes, 0);
         if (n == 0)
-            return 0;
+            return check_end (self, error);
         if (n < 0 && errno == EAGAIN) {
             int rc = wait_for (self, POLLIN, "no answer", error);
             if (rc < 0)
                 return rc;
         } else if (n < 0 && errno == ECONNRESET && self->answer.size == 0) {
-            return err_set (error, LITEDFS_UNREACHABLE,
-                            "cannot reach the name node at %s: it closes the connection; that "
-                            "must be its HTTP port (9000), its request port (19000) is "
-                            "tcp://HOST:PORT",
-                            self->where);
+            return said_nothing (self, error);
         } else if (n < 0 && errno != EINTR) {
             return unreachable (self, errno, error);
         } else if (n > 0) {

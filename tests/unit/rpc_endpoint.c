@@ -235,8 +235,6 @@ START_TEST (what_is_not_http_is_said_so)
     static const char *const cases[] = {
         "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f",
         "SSH-2.0-x\r\n",
-        "HTTP/1.1 200 OK\r\n",
-        "",
         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx",
         "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nx",
     };
@@ -244,6 +242,25 @@ START_TEST (what_is_not_http_is_said_so)
     hangs_up = true;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ck_assert_int_eq (look_up (cases[i], 5000), LITEDFS_INVALID);
+        join ();
+    }
+}
+END_TEST
+
+START_TEST (who_hangs_up_before_the_end_of_the_answer_cannot_be_reached)
+{
+    static const char *const cases[] = {
+        "",
+        "H",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"host\": ",
+    };
+
+    hangs_up = true;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ck_assert_int_eq (look_up (cases[i], 5000), LITEDFS_UNREACHABLE);
+        ck_assert_ptr_nonnull (strstr (error.text, i > 0 ? "in the middle" : "tcp://"));
         join ();
     }
 }
@@ -380,6 +397,7 @@ UNIT_MAIN_FIXTURE ("rpc_endpoint", setup, teardown, a_good_answer_gives_the_endp
                    a_host_in_the_answer_is_taken, a_refusal_says_what_the_name_node_says,
                    a_refusal_without_a_line_has_one_of_ours, a_refusal_cannot_drive_a_terminal,
                    other_answers_are_not_those_of_a_name_node, what_is_not_http_is_said_so,
+                   who_hangs_up_before_the_end_of_the_answer_cannot_be_reached,
                    other_versions_are_named, who_answers_without_end_is_cut_off,
                    who_says_nothing_is_given_up_in_time, who_is_not_there_is_named,
                    the_addresses_of_a_name_are_tried_until_one_takes_the_connection,
