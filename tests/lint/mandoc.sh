@@ -13,7 +13,7 @@ else
     for page in $pages; do
         # Whether the pages that it refers to are installed here is nothing about the page.
         verdict "$page is clean mdoc" "$(mandoc -T lint "$page" 2>&1 |
-            grep -v 'STYLE: referenced manual not found' || true)"
+            grep -vE 'STYLE: referenced manual not found|: outdated mandoc.db lacks' || true)"
     done
 fi
 
@@ -21,9 +21,16 @@ fi
 verdict "files that the manual names are there" "$(
     grep -ohE '\b(src|tests|conf|man)/[A-Za-z0-9_./-]*[A-Za-z0-9_]' man/*.[1-8] | LC_ALL=C sort -u |
         while read -r path; do [ -e "$path" ] || echo "$path"; done
-    grep -ohE '\b[a-z0-9_]+\.(c|h|def)\b' man/*.[1-8] | LC_ALL=C sort -u |
+    grep -hv '^#include <' man/*.[1-8] | grep -ohE '\b[a-z0-9_]+\.(c|h|def)\b' | LC_ALL=C sort -u |
         while read -r file; do [ -n "$(find src tests -name "$file")" ] || echo "$file"; done)"
 verdict "tests and fields that the manual names are there" "$(
     grep -ohE '\b[A-Za-z0-9]+(_[A-Za-z0-9]+){3,}\b' man/*.[1-8] | LC_ALL=C sort -u |
         while read -r name; do grep -rqw -e "$name" src tests/unit tests/actor tests/system || echo "$name"; done)"
+
+# What a program may call.
+verdict "liblitedfs(3) has each function of litedfs.h, and no other" "$(LC_ALL=C comm -3 \
+    <(sed -e 's,//.*,,' src/litedfs.h | tr '\n' ' ' | sed -e 's,/\*,\n&,g' -e 's,\*/,&\n,g' | grep -v '^/\*' |
+        grep -oE '(litedfs_[a-z0-9_]+ |\(litedfs_[a-z_]+_fn\) )\(' | tr -d ' ()' | LC_ALL=C sort -u) \
+    <(sed -n '/^.Sh SYNOPSIS/,/^.Sh DESCRIPTION/p' man/liblitedfs.3 |
+        grep -oE '^\.F[on] litedfs_[a-z0-9_]+' | sed 's/.* //' | LC_ALL=C sort -u))"
 finish
