@@ -331,9 +331,10 @@ void
 server_suspect (struct server *self, uint32_t node, uint64_t reporter)
 {
     if (nodes_suspected (self->nodes, node, reporter, clock_mono (self->clock)))
-        log_warning (self->log,
-                     "node %u gets no new blocks for %d s: several uploads could not write to it",
-                     node, NODES_SUSPECT_MS / 1000);
+        log_warning (
+            self->log,
+            "node %u gets no new blocks for %d s: several uploads could not write to it", node,
+            NODES_SUSPECT_MS / 1000);
 }
 
 /* ---- node.orders ----------------------------------------------------------------------------------------- */
