@@ -337,7 +337,7 @@ note_replicas (struct pipeline_block *block, const struct pipeline_ack *ack, int
         else if (is_pending (block, place))
             orphans = true;
     }
-    if (orphans && !is_pending (block, hop))
+    if (orphans && pipeline_is_final (&ack->replicas[0]))
         block->skip = hop + 1;
 }
 

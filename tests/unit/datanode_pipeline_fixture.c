@@ -132,15 +132,35 @@ drain (void)
     }
 }
 
-void
-teardown (void)
+/* Every request has one answer, every payload is back. */
+static void
+check_all (void)
 {
+    pipeline_forget (pipeline, now_ms, BLOCK);
+    drain ();
     for (uint64_t i = 0; i < next_token; i++)
         ck_assert_msg (answers[i] == 1, "request %u has %u answers", (unsigned) i, answers[i]);
     pipeline_stop (pipeline);
     drain ();
     for (size_t i = 0; i < next_payload; i++)
         ck_assert_msg (payloads[i] != 1, "payload %u is not back", (unsigned) i);
+}
+
+void
+forget_all (void)
+{
+    check_all ();
+    memset (answers, 0, sizeof answers);
+    memset (payloads, 0, sizeof payloads);
+    next_token = next_payload = 0;
+    write_count = write_done = forward_count = ack_count = passed_count = 0;
+    abandoned = copied_count = 0;
+}
+
+void
+teardown (void)
+{
+    check_all ();
     pipeline_destroy (&pipeline);
 }
 

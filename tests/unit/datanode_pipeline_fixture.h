@@ -77,6 +77,9 @@ void teardown (void);
 /* Another one in its place. */
 void make_pipeline (uint64_t memory);
 
+/* Check as at the end, and begin anew with nothing collected; make_pipeline is to follow. */
+void forget_all (void);
+
 /* Collect what the pipeline wants done; after each event here it is done already. */
 void drain (void);
 
