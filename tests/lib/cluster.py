@@ -514,9 +514,10 @@ def _in_a_line (error, file):
 def run (names):
     """Run the tests among globals (): the functions that the calling file defines without a leading
     underscore, in order of definition, and exit with the status for the harness."""
-    # Where a shell has started us in the background these are ignored, also by what we start.
+    # Where a shell or nohup has started us in the background these are ignored, also by what we start.
     signal.signal (signal.SIGINT, signal.default_int_handler)
     signal.signal (signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal (signal.SIGHUP, signal.SIG_DFL)
     here = names["__file__"]
     tests = [f for n, f in names.items ()
              if inspect.isfunction (f) and f.__code__.co_filename == here and not n.startswith ("_")]

@@ -247,8 +247,9 @@ def the_end_of_one_ends_all ():
     with _Here () as c:
         process = c.start ("-p", str (c.port), env={**os.environ, "LITEDFS_FAULT": "metastore_commit=error:30"})
         for number in range (40):
+            # Who has no answer to a change yet when it ends asks again for a minute.
             if run_to_end (program ("litedfs"), f"localhost:{c.port}", "directory", "create",
-                           "-r", f"/{number}")[0] != 0:
+                           "-r", f"/{number}", within=4 * DEADLINE)[0] != 0:
                 break
         assert process.wait (DEADLINE) == 1
         said = process.stdout.read ()
