@@ -109,7 +109,8 @@ def strangers_are_refused_on_every_port_and_told_what_to_set ():
         for daemon in c.daemons ():
             daemon.wait_log (r"who may connect: 127.0.0.0/8, ::1 \(allow: in .*configuration.yml\)")
             ports = daemon.ports ()
-            assert sorted (ports) == sorted ({daemon.http_port, int (daemon.get ("tcp_port"))}), ports
+            keys = ["tcp_port"] if daemon is c.name else ["tcp_port", "chain_port"]
+            assert ports == sorted ([daemon.http_port, *(int (daemon.get (key)) for key in keys)]), ports
             for path in ("/", "/cluster/info", "/cluster/endpoint", "/nonsense"):
                 status, body = there.get (daemon.http_port, path)
                 message = json.loads (body)
