@@ -8,7 +8,7 @@ import sys
 import zlib
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import Cluster, Upload, run, same_content, wait_for  # noqa: E402
+from cluster import DEADLINE, Cluster, Upload, run, same_content, wait_for  # noqa: E402
 from raw import Raw  # noqa: E402
 
 MIB = 1 << 20
@@ -19,8 +19,8 @@ def _info (c, path):
     return json.loads (c.litedfs ("file", "info", "-r", path, "--json"))
 
 
-def _wait_copies (c, path, count):
-    return wait_for (f"{path} has {count} copies", lambda: _info (c, path)["current_replica"] == count)
+def _wait_copies (c, path, count, deadline=DEADLINE):
+    return wait_for (f"{path} has {count} copies", lambda: _info (c, path)["current_replica"] == count, deadline)
 
 
 def _whole_at_each_holder (c, path, content):
@@ -139,7 +139,8 @@ def a_copy_outlives_restarts_of_those_who_make_it ():
             daemon.kill ()
             daemon.start (wait=False)
         c.start ()
-        _wait_copies (c, "/f", 3)
+        # A copy that its source forgot is ordered again when its time, a minute, is over.
+        _wait_copies (c, "/f", 3, 90 + DEADLINE)
         _whole_at_each_holder (c, "/f", content)
 
 
