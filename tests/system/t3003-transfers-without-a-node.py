@@ -15,7 +15,16 @@ MIB = 1 << 20
 BLOCK = 4 * MIB
 WITHIN = (5 + 2) * DEADLINE / 30.0      # pipeline_timeout, and two seconds
 # How long the disk takes is not what is measured.
-UNSYNCED = {"data_settings": {"sync": "false"}, "name_settings": {"sync": "false"}}
+UNSYNCED = {"data_settings": {"sync": "false"}, "name_settings": {"sync": "false", "delete_delay": "0.1"}}
+
+
+def _within (c):
+    """How long a transfer may take that meets a lost node: what a machine that is busy with other things
+    needs for one that meets none is not what is measured."""
+    local = c.make_file ("undisturbed", 24 * MIB)
+    begun = time.monotonic ()
+    c.litedfs ("file", "create", "-l", local, "-r", "/undisturbed", "-R", "3")
+    return WITHIN + 4 * (time.monotonic () - begun)
 
 
 def _about (c, remote):
@@ -56,7 +65,7 @@ def _uploads_at_every_stage (c, replicas):
     return uploads
 
 
-def _all_end_in_time (c, uploads, begun):
+def _all_end_in_time (c, uploads, begun, within):
     for upload in uploads.values ():
         upload.send (MIB + 5)
     late = {}
@@ -64,22 +73,25 @@ def _all_end_in_time (c, uploads, begun):
         status, err = upload.end ()
         assert status == 0, (remote, err)
         took = time.monotonic () - begun
-        if took > WITHIN:
+        if took > within:
             late[remote] = took
-    assert not late, late
+    assert not late, (late, within)
 
 
 def _uploads_without (how):
     with Cluster (nodes=3, block_size=BLOCK, **UNSYNCED) as c:
+        within = _within (c)
+        c.litedfs ("file", "delete", "-r", "/undisturbed")
+        wait_for ("its bytes are gone", lambda: c.block_bytes () == 0)
         big = c.make_file ("big", 24 * MIB)
         uploads = _uploads_at_every_stage (c, 3)
         client = c.litedfs_start ("file", "create", "-l", big, "-r", "/big", "-R", "3")
         wait_for ("it is under way", lambda: client.poll () is not None or c.block_bytes () >= 36 * MIB)
         begun = _lose (c.data[0], how)
-        _all_end_in_time (c, uploads, begun)
+        _all_end_in_time (c, uploads, begun, within)
         out, err = client.communicate (timeout=DEADLINE)
         assert client.returncode == 0, err
-        assert time.monotonic () - begun <= WITHIN, time.monotonic () - begun
+        assert time.monotonic () - begun <= within, (time.monotonic () - begun, within)
         for remote, upload in uploads.items ():
             _check (c, remote, upload.content)
         back = c.path ("back")
@@ -99,6 +111,9 @@ def uploads_of_three_replicas_end_in_time_when_a_node_is_killed ():
 
 def an_upload_of_one_replica_leaves_a_stopped_node_with_all_its_blocks_at_once ():
     with Cluster (nodes=3, block_size=MIB, **UNSYNCED) as c:
+        within = _within (c)
+        c.litedfs ("file", "delete", "-r", "/undisturbed")
+        wait_for ("its bytes are gone", lambda: c.block_bytes () == 0)
         local = c.make_file ("f", 48 * MIB)
         client = c.litedfs_start ("file", "create", "-l", local, "-r", "/f")
         wait_for ("it is under way", lambda: client.poll () is not None or c.block_bytes () >= 5 * MIB)
@@ -107,7 +122,7 @@ def an_upload_of_one_replica_leaves_a_stopped_node_with_all_its_blocks_at_once (
         took = time.monotonic () - begun
         c.data[1].signal (signal.SIGCONT)
         assert client.returncode == 0, err
-        assert took <= WITHIN, took
+        assert took <= within, (took, within)
         back = c.path ("back")
         c.litedfs ("file", "download", "-r", "/f", "-l", back)
         assert same_content (local, back)
@@ -115,6 +130,7 @@ def an_upload_of_one_replica_leaves_a_stopped_node_with_all_its_blocks_at_once (
 
 def a_download_goes_on_from_other_replicas_in_time ():
     with Cluster (nodes=4, block_size=BLOCK, **UNSYNCED) as c:
+        within = _within (c)
         local = c.make_file ("f", 64 * MIB)
         c.litedfs ("file", "create", "-l", local, "-r", "/f", "-R", "3")
         for lost in (((0, signal.SIGSTOP),), ((1, signal.SIGKILL),),
@@ -129,7 +145,7 @@ def a_download_goes_on_from_other_replicas_in_time ():
             err = client.stderr.read ().decode ()
             assert client.wait () == 0, err
             assert same_content (local, c.path ("back"))
-            assert took <= WITHIN, (lost, took, err)
+            assert took <= within, (lost, took, within, err)
             for n, how in lost:
                 if how == signal.SIGSTOP:
                     c.data[n].signal (signal.SIGCONT)
