@@ -318,11 +318,132 @@ START_TEST (a_confirmed_holding_stays_until_the_node_reports_it_removed)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("namenode_garbage", store_setup, store_teardown,
-                   a_tree_is_freed_one_row_at_a_time, a_tree_is_freed_in_slices,
-                   a_tree_is_freed_in_one_slice, the_blocks_of_a_large_file_are_freed_in_slices,
-                   totals_stay_right_while_a_tree_is_freed,
-                   garbage_becomes_numbered_orders_when_it_is_due,
-                   garbage_of_a_clock_that_was_ahead_does_not_wait_for_it,
-                   only_so_many_are_ordered_a_call, confirmed_orders_go_and_the_numbers_go_on,
-                   a_confirmed_holding_stays_until_the_node_reports_it_removed)
+/* ---- garbage of blocks that somebody owns ---------------------------------------------------------- */
+
+/* A block of a visible file that wants one copy, on node 1; nodes 1 to 3 have it confirmed. */
+static uint64_t
+own_block (struct txn *txn)
+{
+    struct block_row row;
+    uint64_t inode = add_file (txn, "/f", 10);
+
+    ck_ok (block_row_get (txn, inode, 0, &row, E));
+    for (uint32_t node = 1; node <= 3; node++) {
+        struct held_row held = {
+            .node = node, .block = row.block, .state = HELD_CONFIRMED, .seq = 1, .size = 10};
+        add_node (txn, node);
+        ck_ok (held_row_put (txn, &held, E));
+    }
+    return row.block;
+}
+
+/* Nodes 1 to 3, online ('+') or not ('-'). */
+static const struct nodes_view *
+view_of (const char *states)
+{
+    static union {
+        struct nodes_view view;
+        char room[sizeof (struct nodes_view) + 3 * sizeof (struct node)];
+    } out;
+
+    memset (&out, 0, sizeof out);
+    out.view.count = 3;
+    for (size_t i = 0; i < 3; i++) {
+        out.view.nodes[i].number = (uint32_t) i + 1;
+        out.view.nodes[i].online = states[i] == '+';
+    }
+    return &out.view;
+}
+
+static size_t
+dispose_of (struct txn *txn, const char *states)
+{
+    size_t done;
+
+    ck_ok (garbage_due (txn, view_of (states), 0, 100, 100, &done, NULL, 0, NULL, E));
+    return done;
+}
+
+START_TEST (garbage_is_ordered_away_only_while_enough_holders_are_online_and_have_confirmed)
+{
+    struct block_row row;
+    struct txn *txn = begin ();
+    uint64_t block = own_block (txn);
+
+    add_garbage (txn, 2, 1, block);
+    add_garbage (txn, 3, 1, block);
+    ck_assert_uint_eq (dispose_of (txn, "++-"), 1); // of node 3 it waits
+    ck_assert_uint_eq (dispose_of (txn, "++-"), 0);
+    ck_assert_str_eq (orders (txn, 2, 0), "1:1 ");
+    ck_assert_uint_eq (dispose_of (txn, "-++"), 1); // node 1 is away: 3 is a holder again
+    ck_assert_str_eq (orders (txn, 3, 0), "");
+    ck_ok (held_find_block (txn, block, &row, E));
+    ck_assert_uint_eq (row.nodes_count, 2);
+    ck_assert_uint_eq (row.nodes[1], 3);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (garbage_of_a_holder_is_dropped_and_of_who_was_told_already)
+{
+    struct txn *txn = begin ();
+    uint64_t block = own_block (txn);
+
+    add_garbage (txn, 1, 1, block);
+    add_garbage (txn, 2, 1, block);
+    add_garbage (txn, 2, 2, block);
+    ck_assert_uint_eq (dispose_of (txn, "+++"), 3);
+    ck_assert_str_eq (orders (txn, 1, 0), "");
+    ck_assert_str_eq (orders (txn, 2, 0), "1:1 ");
+    commit (&txn);
+    ck_assert_uint_eq (rows_of (TABLE_GARBAGE), 0);
+}
+END_TEST
+
+START_TEST (what_was_left_of_a_failed_write_is_ordered_away)
+{
+    struct txn *txn = begin ();
+    uint64_t block = own_block (txn), next;
+
+    ck_ok (held_row_del (txn, 3, block, E));
+    add_garbage (txn, 3, 1, block);
+    ck_ok (garbage_next_due (txn, view_of ("++-"), &next, E));
+    ck_assert_uint_eq (next, UINT64_MAX);
+    ck_ok (garbage_next_due (txn, view_of ("--+"), &next, E));
+    ck_assert_uint_eq (next, 1);
+    ck_assert_uint_eq (dispose_of (txn, "--+"), 1);
+    ck_assert_str_eq (orders (txn, 3, 0), "1:1 ");
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (a_copy_that_was_begun_is_confirmed_and_its_source_keeps_the_block)
+{
+    struct held_row held;
+    size_t confirmed;
+    uint64_t number;
+    struct txn *txn = begin ();
+
+    add_node (txn, 1);
+    ck_ok (held_claim (txn, 1, 5, 10, E));
+    ck_ok (orders_add (txn, 1, ORDER_COPY, 5, 2, &number, E));
+    ck_assert_uint_eq (number, 1);
+    ck_ok (orders_confirm (txn, 1, 1, 10, &confirmed, E));
+    ck_assert_uint_eq (confirmed, 1);
+    ck_ok (held_row_get (txn, 1, 5, &held, E));
+    txn_abort (&txn);
+}
+END_TEST
+
+UNIT_MAIN_FIXTURE (
+    "namenode_garbage", store_setup, store_teardown, a_tree_is_freed_one_row_at_a_time,
+    a_tree_is_freed_in_slices, a_tree_is_freed_in_one_slice,
+    the_blocks_of_a_large_file_are_freed_in_slices, totals_stay_right_while_a_tree_is_freed,
+    garbage_becomes_numbered_orders_when_it_is_due,
+    garbage_of_a_clock_that_was_ahead_does_not_wait_for_it, only_so_many_are_ordered_a_call,
+    confirmed_orders_go_and_the_numbers_go_on,
+    a_confirmed_holding_stays_until_the_node_reports_it_removed,
+    garbage_is_ordered_away_only_while_enough_holders_are_online_and_have_confirmed,
+    garbage_of_a_holder_is_dropped_and_of_who_was_told_already,
+    what_was_left_of_a_failed_write_is_ordered_away,
+    a_copy_that_was_begun_is_confirmed_and_its_source_keeps_the_block)

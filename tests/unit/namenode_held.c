@@ -298,6 +298,162 @@ START_TEST (the_digest_is_that_of_the_rows_after_any_reports)
 }
 END_TEST
 
+/* ---- delete orders of blocks that somebody owns -------------------------------------------------- */
+
+static struct held_row
+held_of (struct txn *txn, uint64_t block)
+{
+    struct held_row row;
+
+    ck_ok (held_row_get (txn, 1, block, &row, E));
+    return row;
+}
+
+START_TEST (a_node_that_is_told_to_delete_is_no_holder_whatever_it_reports)
+{
+    struct txn *txn = begin ();
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 9);
+    struct wire_change changes[] = {change (1, CHANGE_ADDED, block, 100, 5),
+                                    change (2, CHANGE_ADDED, block, 100, 5)};
+    apply (txn, changes, 1);
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 2);
+    struct block_row row = block_at (txn, 0);
+    row.nodes_count = 1; // as repair does
+    ck_ok (block_row_put (txn, &row, E));
+    ck_ok (held_order (txn, 1, block, E));
+    apply (txn, changes, 2);
+    ck_ok (held_adopt (txn, 1, block, E));
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 1);
+    check_digests (txn, 1);
+
+    // It is confirmed, and the node reports what it has done.
+    ck_ok (held_order_done (txn, 1, block, E));
+    ck_assert_int_eq (held_of (txn, block).order, HELD_DELETED);
+    ck_ok (held_adopt (txn, 1, block, E));
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 1);
+    struct wire_change removed = change (3, CHANGE_REMOVED, block, 100, 5);
+    apply (txn, &removed, 1);
+    struct held_row held;
+    ck_fails (LITEDFS_NOT_FOUND, held_row_get (txn, 1, block, &held, E));
+    check_digests (txn, 1);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (while_an_order_is_out_the_row_stays_though_the_block_is_gone)
+{
+    struct held_row held;
+    struct txn *txn = begin ();
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 9);
+    struct wire_change changes[] = {change (1, CHANGE_ADDED, block, 100, 5),
+                                    change (2, CHANGE_REMOVED, block, 100, 5)};
+    apply (txn, changes, 1);
+    ck_ok (held_order (txn, 1, block, E));
+    apply (txn, changes, 2);
+    ck_assert_int_eq (held_of (txn, block).order, HELD_ORDERED);
+    ck_assert_int_eq (held_of (txn, block).state, HELD_CLAIMED);
+    check_digests (txn, 1);
+    ck_ok (held_unclaim (txn, 1, block, E));
+    ck_assert_int_eq (held_of (txn, block).order, HELD_ORDERED);
+    ck_ok (held_order_done (txn, 1, block, E));
+    ck_fails (LITEDFS_NOT_FOUND, held_row_get (txn, 1, block, &held, E));
+    ck_ok (held_order_done (txn, 1, block, E));
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (a_block_that_comes_anew_while_an_order_is_out_counts_when_that_is_done)
+{
+    struct txn *txn = begin ();
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 9);
+    ck_ok (held_order (txn, 1, block, E));
+    struct wire_change added = change (1, CHANGE_ADDED, block, 100, 5);
+    apply (txn, &added, 1);
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 1);
+    ck_assert_int_eq (held_of (txn, block).order, HELD_RETAKEN);
+    ck_ok (held_order_done (txn, 1, block, E));
+    ck_assert_int_eq (held_of (txn, block).order, HELD_KEPT);
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 2);
+    check_digests (txn, 1);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (a_holder_with_other_content_than_committed_is_none_any_more)
+{
+    struct order_row orders[4];
+    size_t count;
+    struct txn *txn = begin ();
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 1);
+    ck_ok (held_claim (txn, 1, block, 100, E));
+    struct wire_change changes[] = {change (1, CHANGE_ADDED, block, 100, 6),
+                                    change (2, CHANGE_ADDED, block, 100, 6)};
+    struct held_report report = apply (txn, changes, 1);
+    ck_assert_uint_eq (report.lost, 1);
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 0);
+    apply (txn, changes, 2); // the order is out already
+    ck_ok (orders_after (txn, 1, 0, orders, 4, &count, E));
+    ck_assert_uint_eq (count, 1);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (a_node_takes_its_block_back_only_if_it_has_it_as_committed)
+{
+    struct txn *txn = begin ();
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 9);
+    ck_ok (held_adopt (txn, 1, block, E)); // it has nothing
+    ck_ok (held_claim (txn, 1, block, 100, E));
+    ck_ok (held_adopt (txn, 1, block, E)); // it has not confirmed it
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 1);
+    struct held_row held = {
+        .node = 1, .block = block, .state = HELD_CONFIRMED, .seq = 1, .size = 100};
+    ck_ok (held_row_put (txn, &held, E));
+    ck_ok (held_adopt (txn, 1, block, E));
+    ck_ok (held_adopt (txn, 1, block, E));
+    ck_assert_uint_eq (block_at (txn, 0).nodes_count, 2);
+    held.block = 4711; // nobody's
+    ck_ok (held_row_put (txn, &held, E));
+    ck_ok (held_adopt (txn, 1, held.block, E));
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (a_visible_file_is_marked_when_holders_go_or_are_too_many)
+{
+    struct inode_row file;
+    struct repair_row mark;
+    struct txn *txn = begin ();
+
+    add_node (txn, 1);
+    add_node (txn, 2);
+    uint64_t inode = add_file (txn, "/f", 100), block;
+    struct block_row row;
+    ck_ok (block_row_get (txn, inode, 0, &row, E));
+    block = row.block;
+    struct wire_change changes[] = {change (1, CHANGE_ADDED, block, 100, row.crc),
+                                    change (2, CHANGE_REMOVED, block, 100, row.crc)};
+    struct held_report report;
+    ck_ok (held_apply (txn, 1, changes, 1, &report, E));
+    ck_fails (LITEDFS_NOT_FOUND, repair_row_get (txn, inode, 0, &mark, E));
+    ck_ok (held_apply (txn, 2, changes, 1, &report, E));
+    ck_ok (repair_row_get (txn, inode, 0, &mark, E)); // two, and one is wanted
+    ck_assert_uint_eq (mark.end, 1);
+    ck_ok (repair_row_del (txn, inode, 0, E));
+    ck_ok (inode_row_get (txn, inode, &file, E));
+    file.replica = 2;
+    ck_ok (inode_row_put (txn, &file, E));
+    ck_ok (held_apply (txn, 2, changes, 2, &report, E));
+    ck_ok (repair_row_get (txn, inode, 0, &mark, E)); // one, and two are wanted
+    txn_abort (&txn);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_held", store_setup, store_teardown,
                    a_claim_is_confirmed_by_the_report_and_stays_so,
                    a_report_that_comes_again_changes_nothing,
@@ -307,4 +463,10 @@ UNIT_MAIN_FIXTURE ("namenode_held", store_setup, store_teardown,
                    a_block_that_is_not_committed_yet_keeps_its_nodes,
                    blocks_that_nobody_owns_are_ordered_away_if_they_are_sure_to_be_dead,
                    blocks_with_other_content_than_committed_are_ordered_away,
-                   the_digest_is_that_of_the_rows_after_any_reports)
+                   the_digest_is_that_of_the_rows_after_any_reports,
+                   a_node_that_is_told_to_delete_is_no_holder_whatever_it_reports,
+                   while_an_order_is_out_the_row_stays_though_the_block_is_gone,
+                   a_block_that_comes_anew_while_an_order_is_out_counts_when_that_is_done,
+                   a_holder_with_other_content_than_committed_is_none_any_more,
+                   a_node_takes_its_block_back_only_if_it_has_it_as_committed,
+                   a_visible_file_is_marked_when_holders_go_or_are_too_many)

@@ -200,6 +200,50 @@ START_TEST (a_cursor_finds_its_place_when_rows_change_on_the_way)
 }
 END_TEST
 
+/* The floor of a key among those with a prefix; "" if there is none. */
+static const char *
+floor_of (struct txn *txn, const char *prefix, const char *key)
+{
+    static char text[16];
+    struct cursor cursor = {0};
+    struct slice none = {0};
+    struct slice found;
+
+    ck_ok (cursor_open (&cursor, txn, TABLE_OWNER, S (prefix), none, E));
+    int rc = cursor_floor (&cursor, S (key), &found, NULL, E);
+    ck_assert (rc == 0 || rc == LITEDFS_NOT_FOUND);
+    snprintf (text, sizeof text, "%.*s", rc == 0 ? (int) found.size : 0,
+              rc == 0 ? (const char *) found.data : "");
+    cursor_close (&cursor);
+    return text;
+}
+
+START_TEST (the_floor_of_a_key_is_the_last_row_that_is_not_above_it)
+{
+    struct cursor cursor = {0};
+    struct slice key;
+    struct txn *txn = begin ();
+
+    ck_assert_str_eq (floor_of (txn, "b", "b5"), "");
+    for (const char *const *at = (const char *const[]){"a9", "b1", "b3", "b33", "c1", NULL};
+         *at; at++)
+        ck_ok (txn_put (txn, TABLE_OWNER, S (*at), S ("x"), E));
+    ck_assert_str_eq (floor_of (txn, "b", "b3"), "b3");
+    ck_assert_str_eq (floor_of (txn, "b", "b2"), "b1");
+    ck_assert_str_eq (floor_of (txn, "b", "b30"), "b3");
+    ck_assert_str_eq (floor_of (txn, "b", "b9"), "b33");
+    ck_assert_str_eq (floor_of (txn, "b", "b0"), "");
+    ck_assert_str_eq (floor_of (txn, "c", "c9"), "c1");
+    ck_assert_str_eq (floor_of (txn, "d", "d1"), "");
+    ck_ok (cursor_open (&cursor, txn, TABLE_OWNER, S ("b"), S ("b"), E));
+    ck_ok (cursor_floor (&cursor, S ("b2"), &key, NULL, E));
+    ck_ok (cursor_next (&cursor, &key, NULL, E)); // the walk goes on there
+    ck_assert (slice_equal (key, S ("b3")));
+    cursor_close (&cursor);
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (a_full_map_says_so_and_grows_between_batches)
 {
     struct txn *txn;
@@ -545,6 +589,7 @@ UNIT_MAIN_FIXTURE (
     a_snapshot_does_not_change, transactions_that_write_are_numbered_and_others_are_not,
     deleting_what_is_not_there_says_so_and_writes_nothing, cursors_walk_a_prefix_from_a_start,
     a_cursor_finds_its_place_when_rows_change_on_the_way,
+    the_floor_of_a_key_is_the_last_row_that_is_not_above_it,
     a_full_map_says_so_and_grows_between_batches, the_map_grows_under_readers,
     growing_waits_for_the_last_snapshot, statistics_count_rows_and_pages,
     a_newer_layout_is_refused, rows_without_a_layout_are_refused, a_damaged_layout_is_refused,

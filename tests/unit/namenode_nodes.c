@@ -304,6 +304,51 @@ START_TEST (nodes_of_before_the_start_are_waited_for_until_all_were_heard_or_the
 }
 END_TEST
 
+static bool
+is_suspect (uint32_t number)
+{
+    struct nodes_view *view = nodes_view (nodes);
+    bool suspect = nodes_view_find (view, number)->suspect;
+
+    nodes_view_release (&view);
+    return suspect;
+}
+
+START_TEST (two_uploads_make_a_node_suspect_for_a_minute_and_one_does_not)
+{
+    enter (1, 11, 0);
+    enter (2, 12, 0);
+    ck_assert (!nodes_suspected (nodes, 1, 100, 1000));
+    ck_assert (!nodes_suspected (nodes, 1, 100, 2000)); // the same one
+    ck_assert (!is_suspect (1));
+    uint64_t table = table_version ();
+    ck_assert (nodes_suspected (nodes, 1, 200, 3000));
+    ck_assert (is_suspect (1));
+    ck_assert (!is_suspect (2));
+    ck_assert_uint_gt (table_version (), table);         // so that the view is handed on
+    ck_assert (!nodes_suspected (nodes, 1, 300, 13000)); // it was before; but for longer now
+    enter (1, 21, 14000);
+    ck_assert (is_suspect (1));
+    nodes_pardon (nodes, 13000 + NODES_SUSPECT_MS - 1);
+    ck_assert (is_suspect (1));
+    table = table_version ();
+    nodes_pardon (nodes, 13000 + NODES_SUSPECT_MS);
+    ck_assert (!is_suspect (1));
+    ck_assert_uint_gt (table_version (), table);
+    ck_assert (!nodes_suspected (nodes, 9, 1, 0));
+}
+END_TEST
+
+START_TEST (what_was_said_long_ago_makes_nobody_suspect)
+{
+    enter (1, 11, 0);
+    ck_assert (!nodes_suspected (nodes, 1, 100, 1000));
+    ck_assert (!nodes_suspected (nodes, 1, 200, 1001 + NODES_SUSPECT_MS));
+    ck_assert (!is_suspect (1));
+    ck_assert (nodes_suspected (nodes, 1, 100, 1001 + 2 * NODES_SUSPECT_MS));
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE (
     "namenode_nodes", setup, teardown, a_loaded_node_is_offline_until_it_registers,
     a_view_lists_nodes_by_number_and_never_changes,
@@ -313,5 +358,6 @@ UNIT_MAIN_FIXTURE (
     silence_longer_than_the_timeout_takes_a_node_offline_and_a_beat_brings_it_back,
     silence_while_we_did_not_listen_is_forgiven, a_twin_is_refused_while_the_first_one_is_heard,
     a_session_is_one_node, the_table_changes_with_what_others_see_and_not_with_heartbeats,
-    heartbeats_tell_the_storage, many_nodes_are_found,
+    heartbeats_tell_the_storage, two_uploads_make_a_node_suspect_for_a_minute_and_one_does_not,
+    what_was_said_long_ago_makes_nobody_suspect, many_nodes_are_found,
     nodes_of_before_the_start_are_waited_for_until_all_were_heard_or_the_wait_is_over)

@@ -13,6 +13,8 @@
 #define GIB ((uint64_t) 1 << 30)
 #define MIB ((uint64_t) 1 << 20)
 
+enum { ROW_NODES = 64 };
+
 static struct nodes_view *view;
 static litedfs_error_t error;
 static size_t chosen;
@@ -235,13 +237,183 @@ START_TEST (while_nodes_may_come_back_the_answer_is_to_ask_again)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("namenode_placement", NULL, teardown,
-                   seven_blocks_over_three_nodes_are_three_two_and_two,
-                   a_long_file_spreads_evenly, files_of_one_block_spread_evenly,
-                   a_node_with_less_room_gets_less, the_same_question_has_the_same_answer,
-                   an_index_near_its_end_is_fine,
-                   offline_full_suspected_and_promised_nodes_get_none,
-                   a_refusal_names_every_node_with_its_reason,
-                   a_refusal_with_many_nodes_says_how_many_more,
-                   without_any_node_it_says_what_to_start,
-                   while_nodes_may_come_back_the_answer_is_to_ask_again)
+/* Choose for a block that shall have so many copies; "1 2 3". */
+static const char *
+choose_several (struct placement_question *question, size_t count)
+{
+    static char text[64];
+    uint32_t nodes[ROW_NODES] = {0};
+
+    question->count = count;
+    question->size = 16 * MIB;
+    text[0] = '\0';
+    ck_assert_int_eq (placement_choose (view, question, nodes, &chosen, &error), 0);
+    for (size_t i = 0; i < chosen; i++) {
+        snprintf (text + strlen (text), 8, "%s%u", i ? " " : "", nodes[i]);
+        for (size_t other = 0; other < i; other++)
+            ck_assert_uint_ne (nodes[other], nodes[i]);
+    }
+    return text;
+}
+
+START_TEST (several_copies_go_to_different_nodes_and_evenly)
+{
+    unsigned got[6] = {0}, first[6] = {0};
+
+    make_view (5);
+    for (uint64_t index = 0; index < 5000; index++) {
+        struct placement_question question = {.seed = 3, .index = index};
+        const char *nodes = choose_several (&question, 3);
+        ck_assert_uint_eq (chosen, 3);
+        first[nodes[0] - '0']++;
+        for (int i = 0; i < 3; i++)
+            got[nodes[2 * i] - '0']++;
+    }
+    for (int i = 1; i <= 5; i++) {
+        ck_assert_uint_eq (first[i], 1000);
+        ck_assert_uint_eq (got[i], 3000);
+    }
+}
+END_TEST
+
+START_TEST (fewer_nodes_than_wanted_give_fewer)
+{
+    struct placement_question question = {.seed = 3};
+
+    make_view (3);
+    view->nodes[1].online = false;
+    choose_several (&question, 5);
+    ck_assert_uint_eq (chosen, 2);
+}
+END_TEST
+
+START_TEST (a_node_that_sits_a_round_out_is_taken_when_there_is_no_other)
+{
+    make_view (3);
+    view->nodes[2].storage_free = 1 * GIB;
+    for (uint64_t index = 0; index < 100; index++) {
+        struct placement_question question = {.seed = 3, .index = index};
+        choose_several (&question, 3);
+        ck_assert_uint_eq (chosen, 3);
+    }
+}
+END_TEST
+
+START_TEST (the_first_copy_is_on_the_clients_own_host_if_there_are_several)
+{
+    unsigned others = 0;
+
+    make_view (4);
+    for (uint64_t index = 0; index < 100; index++) {
+        struct placement_question question = {.index = index, .client = "10.0.0.3"};
+        ck_assert_int_eq (choose_several (&question, 2)[0], '3');
+        others += choose_several (&question, 1)[0] != '3';
+    }
+    ck_assert_uint_eq (others, 75); // with one copy the blocks go round
+    view->nodes[2].storage_full = true;
+    struct placement_question question = {.client = "10.0.0.3"};
+    choose_several (&question, 2);
+    ck_assert_uint_eq (chosen, 2);
+}
+END_TEST
+
+START_TEST (a_client_on_this_machine_is_where_nodes_without_a_host_are)
+{
+    static const char *const clients[] = {"", "127.0.0.1", "::1"};
+
+    make_view (4);
+    view->nodes[1].host[0] = '\0';
+    for (size_t i = 0; i < sizeof clients / sizeof *clients; i++)
+        for (uint64_t index = 0; index < 20; index++) {
+            struct placement_question question = {.index = index, .client = clients[i]};
+            ck_assert_int_eq (choose_several (&question, 2)[0], '2');
+        }
+}
+END_TEST
+
+START_TEST (copies_are_in_different_zones_as_long_as_there_are_some)
+{
+    static const char *const zones[] = {"a", "a", "b", "b", "c", "c"};
+
+    make_view (6);
+    for (size_t i = 0; i < 6; i++)
+        snprintf (view->nodes[i].zone, sizeof view->nodes[i].zone, "%s", zones[i]);
+    for (uint64_t index = 0; index < 200; index++) {
+        struct placement_question question = {.seed = 9, .index = index};
+        const char *nodes = choose_several (&question, 4);
+        ck_assert_uint_eq (chosen, 4);
+        unsigned used = 0;
+        for (int i = 0; i < 3; i++)
+            used |= 1u << ((nodes[2 * i] - '1') / 2);
+        ck_assert_uint_eq (used, 7);
+    }
+}
+END_TEST
+
+START_TEST (without_a_zone_the_host_is_the_zone)
+{
+    make_view (4);
+    for (size_t i = 0; i < 4; i++) // two machines of two nodes each
+        snprintf (view->nodes[i].host, sizeof view->nodes[i].host, "10.0.0.%zu", i / 2);
+    for (uint64_t index = 0; index < 100; index++) {
+        struct placement_question question = {.seed = 9, .index = index};
+        const char *nodes = choose_several (&question, 2);
+        ck_assert_int_ne ((nodes[0] - '1') / 2, (nodes[2] - '1') / 2);
+    }
+    ck_assert (placement_same_zone (&view->nodes[0], &view->nodes[1]));
+    ck_assert (!placement_same_zone (&view->nodes[1], &view->nodes[2]));
+}
+END_TEST
+
+static bool
+bar_5 (void *arg, uint32_t node)
+{
+    (void) arg;
+    return node == 5;
+}
+
+START_TEST (who_has_the_block_is_not_chosen_and_its_zone_comes_last)
+{
+    static const uint32_t taken[] = {1, 3};
+
+    make_view (5);
+    snprintf (view->nodes[0].zone, sizeof view->nodes[0].zone, "a");
+    snprintf (view->nodes[1].zone, sizeof view->nodes[1].zone, "a");
+    for (uint64_t index = 0; index < 50; index++) {
+        struct placement_question question = {
+            .index = index, .taken = taken, .taken_count = 2, .barred = bar_5};
+        ck_assert_str_eq (choose_several (&question, 1), "4");
+        ck_assert_str_eq (choose_several (&question, 5), "4 2");
+    }
+}
+END_TEST
+
+START_TEST (nodes_that_several_uploads_suspect_are_left_out_while_there_are_others)
+{
+    struct placement_question question = {.seed = 1};
+
+    make_view (3);
+    view->nodes[0].suspect = view->nodes[2].suspect = true;
+    ck_assert_str_eq (choose_several (&question, 3), "2");
+    view->nodes[1].online = false;
+    choose_several (&question, 3);
+    ck_assert_uint_eq (chosen, 2);
+}
+END_TEST
+
+UNIT_MAIN_FIXTURE (
+    "namenode_placement", NULL, teardown, seven_blocks_over_three_nodes_are_three_two_and_two,
+    a_long_file_spreads_evenly, files_of_one_block_spread_evenly,
+    a_node_with_less_room_gets_less, the_same_question_has_the_same_answer,
+    an_index_near_its_end_is_fine, offline_full_suspected_and_promised_nodes_get_none,
+    a_refusal_names_every_node_with_its_reason, a_refusal_with_many_nodes_says_how_many_more,
+    without_any_node_it_says_what_to_start,
+    while_nodes_may_come_back_the_answer_is_to_ask_again,
+    several_copies_go_to_different_nodes_and_evenly, fewer_nodes_than_wanted_give_fewer,
+    a_node_that_sits_a_round_out_is_taken_when_there_is_no_other,
+    the_first_copy_is_on_the_clients_own_host_if_there_are_several,
+    a_client_on_this_machine_is_where_nodes_without_a_host_are,
+    copies_are_in_different_zones_as_long_as_there_are_some,
+    without_a_zone_the_host_is_the_zone,
+    who_has_the_block_is_not_chosen_and_its_zone_comes_last,
+    nodes_that_several_uploads_suspect_are_left_out_while_there_are_others)

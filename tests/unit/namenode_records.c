@@ -131,7 +131,10 @@ put_all (struct txn *txn)
     struct node_row node = some_node ();
     struct order_row order = {.node = 9, .number = 3, .kind = ORDER_DELETE, .block = 5};
     struct garbage_row garbage = {.node = 9, .due = 100, .block = 5};
+    struct order_row copy = {
+        .node = 9, .number = 4, .kind = ORDER_COPY, .block = 5, .target = UINT32_MAX};
     struct doomed_row doomed = {.inode = 55, .kind = KIND_FILE};
+    struct repair_row repair = {.inode = 77, .first = 3, .end = REPAIR_END};
 
     ck_ok (dirent_row_put (txn, 5, KIND_FILE, S ("name"), 77, E));
     ck_ok (inode_row_put (txn, &file, E));
@@ -144,8 +147,10 @@ put_all (struct txn *txn)
     ck_ok (lock_row_put (txn, 4, S ("file"), token, E));
     ck_ok (node_row_put (txn, &node, E));
     ck_ok (order_row_put (txn, &order, E));
+    ck_ok (order_row_put (txn, &copy, E));
     ck_ok (garbage_row_put (txn, &garbage, E));
     ck_ok (doomed_row_put (txn, &doomed, E));
+    ck_ok (repair_row_put (txn, &repair, E));
 }
 
 /* Read every table's first row in its own way; what that gives. */
@@ -164,6 +169,7 @@ read_table (struct txn *txn, enum metastore_table table, struct slice key, struc
         struct order_row order;
         struct garbage_row garbage;
         struct doomed_row doomed;
+        struct repair_row repair;
         uint8_t token[TOKEN_SIZE];
     } row;
     struct reader at = reader_of (key);
@@ -193,6 +199,8 @@ read_table (struct txn *txn, enum metastore_table table, struct slice key, struc
         return garbage_row_decode (key, value, &row.garbage, E);
     case TABLE_DOOMED:
         return doomed_row_decode (key, value, &row.doomed, E);
+    case TABLE_REPAIR:
+        return repair_row_decode (key, value, &row.repair, E);
     default:
         ck_abort_msg ("no row of this table");
     }
@@ -207,7 +215,9 @@ each_row (struct txn *txn,
     static uint8_t key_bytes[METASTORE_KEY_MAX];
     static uint8_t value_bytes[4096];
 
-    for (int table = 0; table < TABLE_REPLY; table++) {
+    for (int table = 0; table < TABLE_COUNT; table++) {
+        if (table == TABLE_REPLY || table == TABLE_META)
+            continue;
         struct cursor cursor = {0};
         struct slice none = {0};
         struct slice key;
@@ -344,6 +354,15 @@ START_TEST (rows_of_nodes_come_back_as_they_were)
     ck_assert_uint_eq (held.seq, 1);
     ck_assert_uint_eq (held.size, 2);
     ck_assert_uint_eq (held.time, 3);
+    for (enum held_order order = HELD_KEPT; order <= HELD_DELETED; order++)
+        for (enum held_state state = HELD_CLAIMED; state <= HELD_CONFIRMED; state++) {
+            held.order = order;
+            held.state = state;
+            ck_ok (held_row_put (txn, &held, E));
+            ck_ok (held_row_get (txn, 9, 12345, &held, E));
+            ck_assert_int_eq (held.order, order);
+            ck_assert_int_eq (held.state, state);
+        }
     ck_ok (digest_row_get (txn, 9, 1023, &digest, E));
     ck_assert_uint_eq (digest.hash, UINT64_MAX);
     ck_assert_uint_eq (digest.count, 2);
@@ -356,6 +375,39 @@ START_TEST (rows_of_nodes_come_back_as_they_were)
     ck_fails (LITEDFS_NOT_FOUND, node_row_get (txn, UINT32_MAX, &row, E));
     commit (&txn);
     ck_assert_uint_eq (rows_of (TABLE_DIGEST), 0);
+}
+END_TEST
+
+START_TEST (orders_and_marks_come_back_as_they_were)
+{
+    struct repair_row repair;
+    struct cursor cursor = {0};
+    struct order_row order;
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    struct txn *txn = begin ();
+
+    put_all (txn);
+    ck_ok (cursor_open (&cursor, txn, TABLE_ORDER, none, none, E));
+    for (unsigned number = 3; number <= 4; number++) {
+        ck_ok (cursor_next (&cursor, &key, &value, E));
+        ck_ok (order_row_decode (key, value, &order, E));
+        ck_assert_uint_eq (order.node, 9);
+        ck_assert_uint_eq (order.number, number);
+        ck_assert_int_eq (order.kind, number == 3 ? ORDER_DELETE : ORDER_COPY);
+        ck_assert_uint_eq (order.block, 5);
+        ck_assert_uint_eq (order.target, number == 3 ? 0 : UINT32_MAX);
+    }
+    cursor_close (&cursor);
+    ck_ok (repair_row_get (txn, 77, 3, &repair, E));
+    ck_assert_uint_eq (repair.inode, 77);
+    ck_assert_uint_eq (repair.first, 3);
+    ck_assert_uint_eq (repair.end, REPAIR_END);
+    ck_fails (LITEDFS_NOT_FOUND, repair_row_get (txn, 77, 4, &repair, E));
+    ck_ok (repair_row_del (txn, 77, 3, E));
+    ck_fails (LITEDFS_NOT_FOUND, repair_row_del (txn, 77, 3, E));
+    txn_abort (&txn);
 }
 END_TEST
 
@@ -502,89 +554,10 @@ START_TEST (the_error_of_a_damaged_row_names_table_and_key)
 }
 END_TEST
 
-/* ---- numbers ------------------------------------------------------------------------------------- */
-
-START_TEST (numbers_are_drawn_in_a_row_and_survive)
-{
-    uint64_t number;
-    struct txn *txn = begin ();
-
-    ck_ok (meta_get (txn, META_NODE, &number, E));
-    ck_assert_uint_eq (number, 0);
-    ck_ok (meta_next (txn, META_NODE, &number, E));
-    ck_assert_uint_eq (number, 1);
-    commit (&txn);
-    txn = begin ();
-    ck_ok (meta_next (txn, META_NODE, &number, E));
-    ck_assert_uint_eq (number, 2);
-    ck_ok (meta_put (txn, META_NODE, UINT32_MAX, E));
-    ck_fails (LITEDFS_NO_SPACE, meta_next (txn, META_NODE, &number, E));
-    txn_abort (&txn);
-}
-END_TEST
-
-START_TEST (a_new_epoch_begins_its_blocks_anew)
-{
-    uint64_t block;
-    struct txn *txn = begin ();
-
-    ck_ok (meta_next_block (txn, &block, E));
-    ck_assert_uint_eq (block, 1);
-    ck_ok (meta_next_block (txn, &block, E));
-    ck_assert_uint_eq (block, 2);
-    ck_ok (meta_set_epoch (txn, 5, E));
-    ck_ok (meta_next_block (txn, &block, E));
-    ck_assert_uint_eq (block, block_id (5, 1));
-    ck_fails (LITEDFS_INVALID, meta_set_epoch (txn, 5, E));
-    ck_fails (LITEDFS_INVALID, meta_set_epoch (txn, BLOCK_EPOCH_MAX + 1, E));
-    ck_ok (meta_put (txn, META_BLOCK, BLOCK_COUNTER_MAX, E));
-    ck_fails (LITEDFS_NO_SPACE, meta_next_block (txn, &block, E));
-    txn_abort (&txn);
-}
-END_TEST
-
-START_TEST (the_cluster_has_an_id)
-{
-    struct uuid id = {{1, 2, 3, 4}};
-    struct uuid found;
-    struct txn *txn = begin ();
-
-    ck_fails (LITEDFS_NOT_FOUND, meta_get_cluster (txn, &found, E));
-    ck_ok (meta_put_cluster (txn, &id, E));
-    ck_ok (meta_get_cluster (txn, &found, E));
-    ck_assert (uuid_equal (&id, &found));
-    ck_ok (txn_put (txn, TABLE_META, S ("cluster"), S ("\1too short"), E));
-    ck_fails (LITEDFS_CORRUPT, meta_get_cluster (txn, &found, E));
-    txn_abort (&txn);
-}
-END_TEST
-
-START_TEST (the_hash_of_a_block_is_as_documented)
-{
-    ck_assert_uint_eq (held_hash (0), UINT64_C (0xe220a8397b1dcdaf));
-    ck_assert_uint_eq (held_bucket (0), 0xe220a8397b1dcdaf >> 54);
-    for (uint64_t block = 0; block < 5000; block++)
-        ck_assert_uint_lt (held_bucket (block), HELD_BUCKETS);
-}
-END_TEST
-
-START_TEST (files_have_as_many_blocks_as_they_need)
-{
-    ck_assert_uint_eq (block_count_of (0, 10), 0);
-    ck_assert_uint_eq (block_count_of (1, 10), 1);
-    ck_assert_uint_eq (block_count_of (10, 10), 1);
-    ck_assert_uint_eq (block_count_of (11, 10), 2);
-    ck_assert_uint_eq (block_count_of (UINT64_MAX, 1), UINT64_MAX);
-    ck_assert_uint_eq (block_count_of (UINT64_MAX, UINT64_MAX), 1);
-}
-END_TEST
-
 UNIT_MAIN_FIXTURE (
     "namenode_records", store_setup, store_teardown, inodes_come_back_as_they_were,
     entries_blocks_and_owners_come_back_as_they_were, leases_and_locks_come_back_as_they_were,
-    rows_of_nodes_come_back_as_they_were, every_table_can_be_walked,
-    rows_that_were_cut_or_lengthened_are_corrupt, rows_of_another_version_are_corrupt,
-    noise_is_read_no_further_than_it_goes, keys_of_the_wrong_length_are_corrupt,
-    the_error_of_a_damaged_row_names_table_and_key, numbers_are_drawn_in_a_row_and_survive,
-    a_new_epoch_begins_its_blocks_anew, the_cluster_has_an_id,
-    the_hash_of_a_block_is_as_documented, files_have_as_many_blocks_as_they_need)
+    rows_of_nodes_come_back_as_they_were, orders_and_marks_come_back_as_they_were,
+    every_table_can_be_walked, rows_that_were_cut_or_lengthened_are_corrupt,
+    rows_of_another_version_are_corrupt, noise_is_read_no_further_than_it_goes,
+    keys_of_the_wrong_length_are_corrupt, the_error_of_a_damaged_row_names_table_and_key)

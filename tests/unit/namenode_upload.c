@@ -4,6 +4,8 @@
  */
 #include "namenode/upload.h"
 
+#include "namenode/held.h"
+
 #include "namenode_client.h"
 
 /* ---- the way through ----------------------------------------------------------------------------- */
@@ -346,15 +348,157 @@ START_TEST (who_was_to_take_a_block_and_does_not_hold_it_is_told_to_clear_it)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("namenode_upload", client_setup, store_teardown,
-                   a_file_becomes_visible_with_its_commit, an_empty_file_is_there_at_once,
-                   a_file_of_unknown_size_ends_where_its_input_ends,
-                   the_same_request_again_finds_what_it_did,
-                   a_request_that_was_aborted_and_runs_again_gives_the_same,
-                   suspects_are_replaced_and_never_given_again,
-                   a_finished_block_whose_node_becomes_suspect_is_written_anew,
-                   an_upload_follows_its_directory_when_that_is_moved,
-                   replacing_swaps_the_file_at_commit,
-                   what_was_abandoned_or_expired_is_freed_to_the_last_row,
-                   an_expired_lease_is_taken_over_by_the_next_create,
-                   who_was_to_take_a_block_and_does_not_hold_it_is_told_to_clear_it)
+/* ---- replicas ------------------------------------------------------------------------------------ */
+
+/* Upload /f of two blocks with three replicas; of the second one the client names `second` nodes. */
+static uint64_t
+upload_replicas (struct client *client, struct txn *txn, size_t second)
+{
+    struct upload_finished done[2];
+    uint32_t crc;
+
+    memset (client, 0, sizeof *client);
+    client->ask = create_of ("/f", 200, "token");
+    client->ask.replica = 3;
+    ck_ok (upload_create (txn, &client->ask, &placer, &client->created, E));
+    for (size_t i = 0; i < 2; i++)
+        client->blocks[i] = client->created.blocks[i];
+    done[0] = finished (client, 0, 100);
+    done[1] = finished (client, 1, 100);
+    done[1].nodes_count = second;
+    ck_ok (commit_upload (txn, client, 200, 2, done, 2, &crc));
+    return uuid_v8_number (&client->created.file);
+}
+
+START_TEST (blocks_with_fewer_holders_than_wanted_are_marked_with_the_commit_and_others_not)
+{
+    struct client client;
+    struct repair_row mark;
+    struct txn *txn = begin ();
+
+    uint64_t inode = upload_replicas (&client, txn, 2);
+    ck_ok (repair_row_get (txn, inode, 1, &mark, E));
+    ck_assert_uint_eq (mark.end, 2);
+    ck_ok (namespace_delete (txn, KIND_FILE, S ("/f"), E));
+    ck_fails (LITEDFS_NOT_FOUND, repair_row_get (txn, inode, 1, &mark, E));
+    upload_replicas (&client, txn, 3);
+    commit (&txn);
+    ck_assert_uint_eq (rows_of (TABLE_REPAIR), 0);
+}
+END_TEST
+
+START_TEST (a_node_that_has_reported_a_block_is_its_holder_though_the_client_does_not_know)
+{
+    struct client client;
+    struct block_row row;
+    struct held_report report;
+    uint32_t crc;
+    struct txn *txn = begin ();
+
+    memset (&client, 0, sizeof client);
+    client.ask = create_of ("/f", 100, "token");
+    client.ask.replica = 3;
+    ck_ok (upload_create (txn, &client.ask, &placer, &client.created, E));
+    client.blocks[0] = client.created.blocks[0];
+    struct wire_change added = {1, CHANGE_ADDED, client.blocks[0].block, 100, 1000};
+    ck_ok (held_apply (txn, 3, &added, 1, &report, E));
+    struct upload_finished done = finished (&client, 0, 100);
+    done.nodes_count = 1;
+    ck_ok (commit_upload (txn, &client, 100, 1, &done, 1, &crc));
+    ck_ok (block_row_get (txn, uuid_v8_number (&client.created.file), 0, &row, E));
+    ck_assert_uint_eq (row.nodes_count, 2);
+    ck_assert (block_row_has_node (&row, 1) && block_row_has_node (&row, 3));
+    commit (&txn);
+    ck_assert_uint_eq (rows_of (TABLE_GARBAGE), 1);
+}
+END_TEST
+
+START_TEST (an_update_of_a_visible_file_marks_all_of_it)
+{
+    struct client client;
+    struct repair_row mark;
+    struct inode_row file;
+    struct txn *txn = begin ();
+
+    uint64_t inode = upload_replicas (&client, txn, 3);
+    ck_ok (upload_set_replica (txn, S ("/f"), 2, NULL, E));
+    ck_ok (inode_row_get (txn, inode, &file, E));
+    ck_assert_uint_eq (file.replica, 2);
+    ck_ok (repair_row_get (txn, inode, 0, &mark, E));
+    ck_assert_uint_eq (mark.end, REPAIR_END);
+    uint64_t written = txn_written (txn);
+    ck_ok (upload_set_replica (txn, S ("/f"), 2, &client.created.file, E));
+    ck_assert_uint_eq (txn_written (txn), written);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (an_update_of_what_is_only_being_written_counts_for_its_next_blocks_and_its_commit)
+{
+    struct client client;
+    struct lease_row lease;
+    struct inode_row file;
+    struct repair_row mark;
+    struct uuid other = {{7}};
+    uint32_t crc;
+
+    begin_upload (&client, "/f", 250, "token");
+    struct txn *txn = begin ();
+    ck_ok (upload_set_replica (txn, S ("/f"), 3, NULL, E));
+    ck_ok (lease_row_get (txn, client.ask.token, &lease, E));
+    ck_assert_uint_eq (lease.replica, 3);
+    ck_ok (upload_set_replica (txn, S ("/f"), 3, &client.created.file, E));
+    ck_fails (LITEDFS_NOT_FOUND, upload_set_replica (txn, S ("/f"), 2, &other, E));
+    ck_fails (LITEDFS_NOT_FOUND, upload_set_replica (txn, S ("/g"), 2, NULL, E));
+    ck_fails (LITEDFS_NOT_FOUND, upload_set_replica (txn, S ("/x/g"), 2, NULL, E));
+    ck_fails (LITEDFS_IS_DIRECTORY, upload_set_replica (txn, S ("/"), 2, NULL, E));
+    ck_ok (finish (txn, &client, 0, 100));
+    ck_ok (finish (txn, &client, 1, 100));
+    ck_ok (allocate (txn, &client, 2, 1, NULL, 0, NULL, 0));
+    ck_assert_uint_eq (client.blocks[2].nodes_count, 3);
+    struct upload_finished last = finished (&client, 2, 50);
+    ck_ok (commit_upload (txn, &client, 250, 3, &last, 1, &crc));
+    ck_ok (namespace_lookup (txn, S ("/f"), &file, E));
+    ck_assert_uint_eq (file.replica, 3);
+    ck_ok (repair_row_get (txn, file.number, 0, &mark, E)); // the first two have one copy each
+    ck_assert_uint_eq (mark.end, 2);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (new_suspects_are_handed_on_with_the_number_of_the_upload)
+{
+    static const uint64_t first[] = {1}, both[] = {1, 2};
+    struct client client;
+
+    begin_upload (&client, "/f", 250, "token");
+    struct txn *txn = begin ();
+    ck_ok (allocate (txn, &client, 0, 1, NULL, 0, first, 1));
+    ck_assert_uint_eq (suspicion.count, 1);
+    ck_assert_uint_eq (suspicion.nodes[0], 1);
+    ck_assert_uint_eq (suspicion.reporter, uuid_v8_number (&client.created.file));
+    ck_ok (allocate (txn, &client, 0, 1, NULL, 0, both, 2));
+    ck_assert_uint_eq (suspicion.count, 1);
+    ck_assert_uint_eq (suspicion.nodes[0], 2);
+    ck_ok (allocate (txn, &client, 0, 1, NULL, 0, both, 2));
+    ck_assert_uint_eq (suspicion.count, 0);
+    txn_abort (&txn);
+}
+END_TEST
+
+UNIT_MAIN_FIXTURE (
+    "namenode_upload", client_setup, store_teardown, a_file_becomes_visible_with_its_commit,
+    an_empty_file_is_there_at_once, a_file_of_unknown_size_ends_where_its_input_ends,
+    the_same_request_again_finds_what_it_did,
+    a_request_that_was_aborted_and_runs_again_gives_the_same,
+    suspects_are_replaced_and_never_given_again,
+    a_finished_block_whose_node_becomes_suspect_is_written_anew,
+    an_upload_follows_its_directory_when_that_is_moved, replacing_swaps_the_file_at_commit,
+    what_was_abandoned_or_expired_is_freed_to_the_last_row,
+    an_expired_lease_is_taken_over_by_the_next_create,
+    who_was_to_take_a_block_and_does_not_hold_it_is_told_to_clear_it,
+    blocks_with_fewer_holders_than_wanted_are_marked_with_the_commit_and_others_not,
+    a_node_that_has_reported_a_block_is_its_holder_though_the_client_does_not_know,
+    an_update_of_a_visible_file_marks_all_of_it,
+    an_update_of_what_is_only_being_written_counts_for_its_next_blocks_and_its_commit,
+    new_suspects_are_handed_on_with_the_number_of_the_upload)
