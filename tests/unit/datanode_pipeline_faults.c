@@ -133,6 +133,8 @@ START_TEST (our_own_stop_is_nobody_s_silence)
 {
     put_chain (two, 0, MIB, false);
     disk_writes (0);
+    tick (2000);
+    ACKED (MIB, LINE (2, RECEIVING, 0));
     tick (1000);
     now_ms += 20000; // SIGSTOP
     pipeline_forgive (pipeline, now_ms, 20000);
@@ -141,7 +143,7 @@ START_TEST (our_own_stop_is_nobody_s_silence)
     for (int i = 0; i < 3; i++)
         tick (1000);
     ck_assert_uint_eq (passed_count, 0);
-    tick (1000);
+    tick (1000); // five seconds since its ack that we have lived
     ck_assert_uint_eq (passed_count, 1);
 }
 END_TEST
@@ -445,6 +447,26 @@ START_TEST (an_own_disk_that_stands_still_does_not_keep_the_others)
 }
 END_TEST
 
+START_TEST (a_disk_that_comes_back_too_late_is_told_to_remove_what_it_has)
+{
+    put_chain (two, 0, MIB, false);
+    ACKED (8 * MIB, LINE (2, RECEIVING, MIB));
+    for (int i = 0; i < 12; i++) {
+        tick (5000);
+        stat_block (BLOCK, 0);
+    }
+    uint64_t token = put_chain (two, MIB, MIB, true);
+    ck_assert_uint_eq (write_count, 1);
+    ACKED (0, LINE (2, DURABLE, 2 * MIB));
+    assert_state (token, REPLICA_DURABLE, 2 * MIB);
+    ck_assert_uint_eq (abandoned, 0);
+    disk_writes (0);
+    ck_assert_uint_eq (abandoned, 1);
+    tick (PIPELINE_LINGER_MS);
+    ck_assert (!pipeline_has (pipeline, BLOCK));
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE (
     "datanode_pipeline_faults", setup, teardown, a_silent_hop_is_asked_and_then_passed_over,
     the_next_hop_is_sent_what_it_lacks, silence_counts_from_when_something_is_owed,
@@ -463,4 +485,5 @@ UNIT_MAIN_FIXTURE (
     a_hop_that_is_done_and_does_not_know_the_others_leaves_them_to_us,
     a_node_whose_disk_fails_goes_on_as_a_relay, a_sync_that_fails_makes_a_relay_too,
     a_relay_with_nobody_left_has_failed, a_hop_that_is_a_relay_goes_on_as_hop,
-    an_own_disk_that_stands_still_does_not_keep_the_others)
+    an_own_disk_that_stands_still_does_not_keep_the_others,
+    a_disk_that_comes_back_too_late_is_told_to_remove_what_it_has)
