@@ -343,12 +343,16 @@ write_known (struct pipeline *self, struct pipeline_block *block,
     return false;
 }
 
-/* Whether a copy by order may take the place of what is remembered of a block that failed. */
+/* Whether a copy by order may take the place of what is remembered of a block that failed here, be it that
+ * others have it. */
 static bool
 makes_way (const struct pipeline_block *block, const struct pipeline_chunk *chunk)
 {
-    return block->stage == PIPELINE_FAILED && chunk->copy && chunk->offset == 0 &&
-           chunk->size > 0 && !pipeline_disk_busy (block);
+    bool failed = block->stage == PIPELINE_FAILED ||
+                  (block->stage == PIPELINE_FINAL && block->error != 0);
+
+    return failed && chunk->copy && chunk->offset == 0 && chunk->size > 0 &&
+           !pipeline_disk_busy (block);
 }
 
 bool

@@ -296,7 +296,7 @@ int64_t pipeline_chain_deadline (const struct pipeline *self,
 /* ---- pipeline_copy.c -------------------------------------------------------------------------- */
 
 /* Of a block that is copied from here: ask for the bytes that may be sent next. */
-void pipeline_copy_settle (struct pipeline *self, struct pipeline_block *block);
+void pipeline_copy_settle (struct pipeline *self, struct pipeline_block *block, int64_t now_ms);
 
 /* It is final: say so, and drop it. */
 void pipeline_copy_end (struct pipeline *self, struct pipeline_block *block);

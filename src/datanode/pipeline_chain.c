@@ -233,6 +233,8 @@ send_next (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
         uint64_t end = kept->offset + kept->size;
         if (block->sent > acked && end > limit)
             return;
+        if (block->sent == acked) // it had all, and was not standing still
+            block->members[block->hop].advanced_ms = now_ms;
         if (!forward (self, block, kept, is_last (block, kept), now_ms))
             return;
         block->sent = end;
@@ -337,7 +339,7 @@ note_replicas (struct pipeline_block *block, const struct pipeline_ack *ack, int
         else if (is_pending (block, place))
             orphans = true;
     }
-    if (orphans && pipeline_is_final (&ack->replicas[0]))
+    if (orphans && pipeline_is_final (&ack->replicas[0]) && !is_pending (block, hop))
         block->skip = hop + 1;
 }
 
@@ -466,21 +468,30 @@ silence_ends (const struct pipeline *self, const struct pipeline_block *block)
     return later (block->heard_ms, block->owes_ms) + (int64_t) self->limits.pipeline_timeout_ms;
 }
 
+/* Whether the node at this place has all that was sent, and more is to come: nothing is awaited of it. */
+static bool
+has_sent (const struct pipeline_block *block, size_t place)
+{
+    return !block->complete && replica_of (block, place)->offset >= block->sent;
+}
+
 /* When somebody in the chain has stood still for too long: the hop itself, or one after it that the hop
- * should have passed over by then.  *out_place says who; INT64_MAX if nobody will. */
+ * should have passed over by then.  The more come after us, the longer we wait, so that each is judged by
+ * the node before it first.  *out_place says who; INT64_MAX if nobody will. */
 static int64_t
 patience_ends (const struct pipeline *self, const struct pipeline_block *block,
                size_t *out_place)
 {
+    int64_t patience_ms =
+        (int64_t) (self->limits.write_timeout_ms +
+                   (block->chain_count - 1 - block->hop) * self->limits.pipeline_timeout_ms);
     int64_t since_ms = block->owes_ms;
     int64_t first_ms = INT64_MAX;
 
     for (size_t place = block->hop; place < block->chain_count; place++) {
         since_ms = later (since_ms, block->members[place].advanced_ms);
-        int64_t end_ms =
-            since_ms + (int64_t) (self->limits.write_timeout_ms +
-                                  (place - block->hop) * self->limits.pipeline_timeout_ms);
-        if (is_pending (block, place) && end_ms < first_ms) {
+        int64_t end_ms = since_ms + patience_ms;
+        if (is_pending (block, place) && !has_sent (block, place) && end_ms < first_ms) {
             first_ms = end_ms;
             *out_place = place;
         }

@@ -93,7 +93,7 @@ pipeline_start_copy (struct pipeline *self, int64_t now_ms, const struct pipelin
 }
 
 void
-pipeline_copy_settle (struct pipeline *self, struct pipeline_block *block)
+pipeline_copy_settle (struct pipeline *self, struct pipeline_block *block, int64_t now_ms)
 {
     size_t size = next_size (block);
 
@@ -103,6 +103,7 @@ pipeline_copy_settle (struct pipeline *self, struct pipeline_block *block)
     action->offset = block->received;
     action->size = size;
     block->reading = true;
+    block->own_ms = now_ms;
 }
 
 /* Take what was read as the next chunk. */

@@ -303,7 +303,7 @@ pipeline_settle (struct pipeline *self, struct pipeline_block *block, int64_t no
         find_end (self, block, now_ms);
     release (self, block, now_ms);
     if (block->source && block->stage == PIPELINE_OPEN)
-        pipeline_copy_settle (self, block);
+        pipeline_copy_settle (self, block, now_ms);
     abandon (self, block);
     pipeline_wake (self, block, now_ms);
     if (block->changed)

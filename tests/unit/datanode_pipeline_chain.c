@@ -498,6 +498,18 @@ START_TEST (nobody_is_durable_before_the_end_has_come)
 }
 END_TEST
 
+START_TEST (a_hop_that_says_that_it_is_done_with_nothing_stays_the_hop)
+{
+    put_chain (two_three, 0, MIB, true);
+    ACKED (0, LINE (2, DURABLE, 0));
+    disk_writes (0);
+    disk_is_durable (BLOCK, 0);
+    ACKED (0, LINE (2, DURABLE, MIB), LINE (3, DURABLE, MIB));
+    assert_state (stat_block (BLOCK, 0), REPLICA_DURABLE, MIB);
+    ck_assert_uint_eq (pipeline_reserved (pipeline), 0);
+}
+END_TEST
+
 START_TEST (a_node_that_finished_another_size_takes_no_part)
 {
     put_chain (two, 0, MIB, false);
@@ -532,4 +544,5 @@ UNIT_MAIN_FIXTURE (
     old_and_doubled_acks_take_nothing_back, what_is_durable_stays_so,
     acks_that_nobody_expects_change_nothing, an_offset_beyond_what_is_here_counts_up_to_it,
     a_lying_credit_has_no_more_sent_than_a_window, nobody_is_durable_before_the_end_has_come,
+    a_hop_that_says_that_it_is_done_with_nothing_stays_the_hop,
     a_node_that_finished_another_size_takes_no_part)

@@ -214,6 +214,27 @@ START_TEST (what_is_only_remembered_makes_way_for_a_copy)
 }
 END_TEST
 
+START_TEST (a_copy_that_had_to_wait_for_room_has_its_time_to_read)
+{
+    make_pipeline (2 * MIB);
+    start (3 * MIB);
+    disk_reads (0);
+    ACKED (8 * MIB, LINE (2, RECEIVING, 0));
+    ck_assert_int_eq (reading.kind, 0);
+    for (int i = 0; i < 14; i++) {
+        tick (4000);
+        ACKED (8 * MIB, LINE (2, RECEIVING, 0));
+    }
+    ACKED (8 * MIB, LINE (2, RECEIVING, MIB));
+    ck_assert_int_eq (reading.kind, PIPELINE_READ);
+    tick (4000);
+    ACKED (8 * MIB, LINE (2, RECEIVING, MIB));
+    tick (4000);
+    ck_assert_uint_eq (copied_count, 0);
+    ck_assert (disk_reads (0));
+}
+END_TEST
+
 START_TEST (a_copy_goes_on_after_a_gap)
 {
     start (3 * MIB);
@@ -236,4 +257,6 @@ UNIT_MAIN_FIXTURE ("datanode_pipeline_copy", setup, teardown,
                    a_disk_that_cannot_read_ends_the_copy, an_order_to_delete_ends_the_copy,
                    a_block_that_is_copied_is_a_finished_one_to_others,
                    a_copy_that_cannot_be_is_refused,
-                   what_is_only_remembered_makes_way_for_a_copy, a_copy_goes_on_after_a_gap)
+                   what_is_only_remembered_makes_way_for_a_copy,
+                   a_copy_that_had_to_wait_for_room_has_its_time_to_read,
+                   a_copy_goes_on_after_a_gap)

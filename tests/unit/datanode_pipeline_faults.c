@@ -108,6 +108,24 @@ START_TEST (a_hop_that_acks_and_does_not_advance_is_asked_and_in_the_end_passed_
 }
 END_TEST
 
+START_TEST (a_hop_that_has_all_is_not_blamed_for_the_node_after_it)
+{
+    put_chain (two_three, 0, MIB, false);
+    disk_writes (0);
+    int64_t began_ms = now_ms;
+    while (passed_count == 0 && now_ms < began_ms + 100000) {
+        tick (500);
+        stat_block (BLOCK, 0); // the writer has nothing to write for a long time
+        ACKED (8 * MIB, LINE (2, RECEIVING, MIB), LINE (3, RECEIVING, 0));
+    }
+    ck_assert_uint_eq (passed_count, 1);
+    ck_assert_uint_eq (passed[0], 3);
+    put_chain (two_three, MIB, MIB, false); // and now it has to do something
+    tick (1000);
+    ck_assert_uint_eq (passed_count, 1);
+}
+END_TEST
+
 START_TEST (a_node_that_stands_still_behind_the_hop_is_given_up_a_little_later)
 {
     put_chain (two_three, 0, MIB, true);
@@ -472,6 +490,7 @@ UNIT_MAIN_FIXTURE (
     the_next_hop_is_sent_what_it_lacks, silence_counts_from_when_something_is_owed,
     a_hop_that_waits_for_a_silent_node_is_not_silent,
     a_hop_that_acks_and_does_not_advance_is_asked_and_in_the_end_passed_over,
+    a_hop_that_has_all_is_not_blamed_for_the_node_after_it,
     a_node_that_stands_still_behind_the_hop_is_given_up_a_little_later,
     our_own_stop_is_nobody_s_silence,
     a_hop_that_waits_for_a_slow_writer_hears_that_we_are_there,
