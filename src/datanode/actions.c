@@ -254,11 +254,25 @@ copy_was_read (void *context, uint64_t block, uint64_t offset, zmq_msg_t *payloa
         actions_release (self, held);
 }
 
+static void
+copy_failed (void *context, uint64_t block, uint32_t target, int number)
+{
+    struct datanode *self = context;
+    const struct note note = {
+        .kind = NOTE_FAILED, .node = target, .block = block, .error.number = number};
+
+    if (target != 0)
+        note_send (self->notes, &note, NULL, 0);
+}
+
 struct copy_calls
 actions_copy_calls (struct datanode *self)
 {
-    return (struct copy_calls){
-        .context = self, .submit = copy_submit, .start = copy_start, .was_read = copy_was_read};
+    return (struct copy_calls){.context = self,
+                               .submit = copy_submit,
+                               .start = copy_start,
+                               .was_read = copy_was_read,
+                               .failed = copy_failed};
 }
 
 /* ---- all of them -------------------------------------------------------------------------------- */

@@ -89,9 +89,12 @@ copy_running (const struct copy *self)
     return running;
 }
 
+/* A copy will not be made. */
 static void
-complain (struct copy *self, int64_t now_ms, const struct item *item, const char *why)
+give_up (struct copy *self, int64_t now_ms, const struct item *item, int number,
+         const char *why)
 {
+    self->calls.failed (self->calls.context, item->block, item->target, number);
     if (self->complained && now_ms - self->complained_ms < COMPLAIN_AGAIN_MS) {
         self->unsaid++;
         return;
@@ -122,19 +125,19 @@ is_here (const struct copy *self, uint64_t block, uint32_t target)
     return false;
 }
 
-/* Put an item at the end; what fails is complained of. */
+/* Put an item at the end; what does not fit is given up. */
 static void
 enqueue (struct copy *self, int64_t now_ms, const struct item *item)
 {
     if (self->count + copy_running (self) >= COPY_QUEUE_MAX) {
-        complain (self, now_ms, item, "too many copies wait here");
+        give_up (self, now_ms, item, LITEDFS_BUSY, "too many copies wait here");
         return;
     }
     if (self->count == self->room) {
         size_t room = self->room > 0 ? self->room * 2 : QUEUE_FIRST;
         struct item *queue = realloc (self->queue, room * sizeof *queue);
         if (queue == NULL) {
-            complain (self, now_ms, item, "out of memory");
+            give_up (self, now_ms, item, LITEDFS_MEMORY, "out of memory");
             return;
         }
         self->queue = queue;
@@ -200,7 +203,7 @@ fill (struct copy *self, int64_t now_ms)
 
         remove_item (self, at);
         if (self->calls.submit (self->calls.context, &job, &error) < 0)
-            complain (self, now_ms, &item, error.text);
+            give_up (self, now_ms, &item, error.number, error.text);
         else
             *stream = (struct stream){.state = STREAM_DESCRIBING, .item = item};
     }
@@ -216,7 +219,7 @@ put_off (struct copy *self, int64_t now_ms, struct item *item, const char *why)
     }
     item->again_ms = now_ms + COPY_AGAIN_MS;
     if (now_ms - item->busy_ms > COPY_PATIENCE_MS)
-        complain (self, now_ms, item, why);
+        give_up (self, now_ms, item, LITEDFS_BUSY, why);
     else
         enqueue (self, now_ms, item);
 }
@@ -246,7 +249,7 @@ start (struct copy *self, int64_t now_ms, struct stream *stream,
     if (rc == LITEDFS_BUSY)
         put_off (self, now_ms, &item, error.text);
     else
-        complain (self, now_ms, &item, error.text);
+        give_up (self, now_ms, &item, error.number, error.text);
 }
 
 static void
@@ -261,7 +264,7 @@ on_described (struct copy *self, int64_t now_ms, const struct disk_result *resul
         start (self, now_ms, stream, result, path);
     } else {
         if (!stream->deleted)
-            complain (self, now_ms, &stream->item, result->error.text);
+            give_up (self, now_ms, &stream->item, result->error.number, result->error.text);
         *stream = (struct stream){.state = STREAM_FREE};
     }
     fill (self, now_ms);
@@ -291,7 +294,7 @@ copy_orders (struct copy *self, int64_t now_ms, const struct blockstore_order *o
         if (orders[i].kind == ORDER_DELETE)
             forget (self, item.block);
         else if (item.target == 0)
-            complain (self, now_ms, &item, "the order names no other node");
+            give_up (self, now_ms, &item, LITEDFS_INVALID, "the order names no other node");
         else if (!is_here (self, item.block, item.target))
             enqueue (self, now_ms, &item);
     }
@@ -340,7 +343,8 @@ copy_ended (struct copy *self, int64_t now_ms, const struct pipeline_action *act
     if (stream == NULL)
         return;
     if (action->error != 0)
-        complain (self, now_ms, &stream->item, action->text != NULL ? action->text : "");
+        give_up (self, now_ms, &stream->item, action->error,
+                 action->text != NULL ? action->text : "");
     else
         log_debug (self->log, "block %016" PRIx64 " is copied to node %" PRIu32,
                    stream->item.block, stream->item.target);

@@ -13,8 +13,8 @@
  * turn for COPY_PATIENCE_MS.
  *
  * An order is here once: the same block to the same node again is the one that waits or runs.  What is
- * dropped (the queue is full, the block is gone, the target is away) is logged and forgotten; the name
- * node looks at what nodes hold, and orders what is still missing anew.
+ * dropped (the queue is full, the block is gone, the target is away) is logged, told, and forgotten; the
+ * name node orders what is still missing anew.
  *
  * It belongs to the datanode actor's thread, knows no socket, and reaches pipeline and disk pool by the
  * calls that it is given.  Nothing here blocks.
@@ -53,6 +53,8 @@ struct copy_calls {
      * close; or error says why there are none. */
     void (*was_read) (void *context, uint64_t block, uint64_t offset, zmq_msg_t *payload,
                       const litedfs_error_t *error);
+    /* A copy has failed: the name node is to know, so that it orders another one. */
+    void (*failed) (void *context, uint64_t block, uint32_t target, int number);
 };
 
 /* calls is copied; log (may be NULL) is borrowed.  NULL when memory is short. */

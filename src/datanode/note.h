@@ -22,16 +22,18 @@ enum note_kind {
     NOTE_TABLE,  // to it: `count` struct nodetable_entry follow, new or changed
     NOTE_CHANGED,  // to the uplink: the index has changed
     NOTE_EXECUTED, // to it: the answer to NOTE_ORDERS
-    NOTE_UNKNOWN // to it: nobody has said where `node` is; a NOTE_TABLE follows if somebody knows
+    NOTE_UNKNOWN, // to it: nobody has said where `node` is; a NOTE_TABLE follows if somebody knows
+    NOTE_FAILED // to it: `block` could not be copied to `node`; error.number says why
 };
 
 struct note {
     enum note_kind kind;
-    uint32_t node;         // STATE, UNKNOWN
+    uint32_t node;         // STATE, UNKNOWN, FAILED
     bool full;             // STATE
     uint32_t epoch;        // ORDERS
     size_t count;          // ORDERS, TABLE: 0 also when memory is short
-    litedfs_error_t error; // EXECUTED: number is 0, or why it failed
+    uint64_t block;        // FAILED
+    litedfs_error_t error; // EXECUTED: number is 0, or why it failed; FAILED
 };
 
 /* Send a note, with `size` more bytes after it; false if the other side does not keep up. */

@@ -117,7 +117,7 @@ go_away (struct uplink *self)
     self->stage = UPLINK_AWAY;
     self->lost = false;
     self->heartbeat_pending = self->report_pending = self->orders_pending = false;
-    self->list_pending = false;
+    self->list_pending = self->failed_pending = false;
     self->list_cursor = 0;
 }
 
@@ -134,11 +134,26 @@ take_notes (struct uplink *self)
             uplink_executed (self, &note);
         else if (note.kind == NOTE_UNKNOWN)
             uplink_find_node (self, note.node);
+        else if (note.kind == NOTE_FAILED)
+            uplink_note_failed (self, &note);
         else if (note.kind == NOTE_CHANGED && self->report_ms > uplink_now (self) &&
                  self->trouble == 0)
             self->report_ms = uplink_now (self);
         free (more);
     }
+}
+
+/* Whether orders may be confirmed and asked for.  What the last ones changed is reported first, so that the
+ * name node never takes for carried out what it has not heard the end of. */
+static bool
+may_ask_for_orders (const struct uplink *self, int64_t now_ms)
+{
+    bool asking =
+        self->orders_pending ||
+        (self->orders_executing && now_ms - self->orders_sent_ms < EXECUTION_TIMEOUT_MS);
+
+    return self->stage == UPLINK_REGISTERED && !asking &&
+           blockstore_confirmed (self->options.store) >= self->orders_seq;
 }
 
 /* Do what is due. */
@@ -160,10 +175,10 @@ run_timers (struct uplink *self)
         now_ms >= self->report_ms &&
         blockstore_seq (self->options.store) > blockstore_confirmed (self->options.store))
         uplink_report (self);
-    bool asking =
-        self->orders_pending ||
-        (self->orders_executing && now_ms - self->orders_sent_ms < EXECUTION_TIMEOUT_MS);
-    if (self->stage == UPLINK_REGISTERED && !asking && now_ms >= self->orders_ms)
+    if (self->stage == UPLINK_REGISTERED && !self->failed_pending && self->failed_count > 0 &&
+        now_ms >= self->failed_ms)
+        uplink_tell_failed (self);
+    if (may_ask_for_orders (self, now_ms) && now_ms >= self->orders_ms)
         uplink_ask_for_orders (self);
     uplink_tend_nodes (self);
     if (now_ms >= self->expire_ms) {
@@ -187,8 +202,10 @@ idle_ms (struct uplink *self)
     if (self->stage == UPLINK_REGISTERED && !self->report_pending && self->report_ms > now_ms &&
         self->report_ms < next_ms)
         next_ms = self->report_ms;
-    if (self->stage == UPLINK_REGISTERED && !self->orders_pending && !self->orders_executing &&
-        self->orders_ms < next_ms)
+    if (self->stage == UPLINK_REGISTERED && !self->failed_pending && self->failed_count > 0 &&
+        self->failed_ms < next_ms)
+        next_ms = self->failed_ms;
+    if (may_ask_for_orders (self, now_ms) && self->orders_ms < next_ms)
         next_ms = self->orders_ms;
     if (uplink_nodes_ms (self) < next_ms)
         next_ms = uplink_nodes_ms (self);

@@ -14,6 +14,7 @@
 #include "rpc/dealer.h"
 
 #define UPLINK_REPORT_PAGE 1000 // changes in a report
+#define UPLINK_FAILED_MAX 1024  // failed copies that wait to be told
 
 /* Without a dealer; node.register is under way; everything else is. */
 enum uplink_stage { UPLINK_AWAY, UPLINK_REGISTERING, UPLINK_REGISTERED };
@@ -35,9 +36,11 @@ struct uplink {
     bool full_noted;
     bool heartbeat_pending;
     bool report_pending;
+    bool failed_pending;   // node.failed is under way
     bool orders_pending;   // node.orders is under way
     bool orders_executing; // the datanode actor has orders
     int64_t orders_sent_ms;
+    uint64_t orders_seq;   // changes up to here are to be reported before orders are confirmed
     int64_t connected_ms;  // when the dealer was last seen connected
     bool lost;             // a callback found that the connection is of no use
     bool was_registered;   // since the process started
@@ -62,11 +65,16 @@ struct uplink {
     int64_t attempt_ms;
     int64_t beat_ms;
     int64_t report_ms;
+    int64_t failed_ms;
     int64_t orders_ms;
     int64_t expire_ms;
 
     struct blockstore_change *changes; // UPLINK_REPORT_PAGE
     struct wire_change *page;          // UPLINK_REPORT_PAGE
+
+    size_t failed_count;
+    size_t failed_sent; // of these, the first ones: in the node.failed that is under way
+    struct wire_failed failed[UPLINK_FAILED_MAX];
 };
 
 /* The time now, monotonic; seconds of the configuration in ms. */
@@ -98,6 +106,10 @@ void uplink_beat (struct uplink *self);
 
 /* Send the next page of changes that are not confirmed. */
 void uplink_report (struct uplink *self);
+
+/* A copy has failed; tell the name node of those that have. */
+void uplink_note_failed (struct uplink *self, const struct note *note);
+void uplink_tell_failed (struct uplink *self);
 
 /* Confirm the orders that were carried out and ask for more. */
 void uplink_ask_for_orders (struct uplink *self);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is said to the name node: node.register, node.heartbeat, node.report, node.orders, each with one
- * request at a time, and what follows from the answers and from their absence.  node.list is
+ * What is said to the name node: node.register, node.heartbeat, node.report, node.failed, node.orders, each
+ * with one request at a time, and what follows from the answers and from their absence.  node.list is
  * uplink_nodes.c's.
  *
  * A dealer sends what is pending again over a new connection by itself; the name node then answers
@@ -183,6 +183,7 @@ on_register (void *arg, struct message *message, zmq_msg_t *payload,
     self->trouble = 0;
     self->nodes_version = 0; // all of it: the name node may be another machine's now
     self->beat_ms = self->report_ms = self->orders_ms = uplink_now (self);
+    self->orders_seq = blockstore_seq (store);
     tell_state (self);
     log_info (self->options.log, "registered with %s as node %" PRIu32 " of cluster %s",
               self->peer, self->node, uuid_print (&reply.cluster, cluster));
@@ -366,6 +367,50 @@ uplink_report (struct uplink *self)
                     uplink_ms (self->options.config->heartbeat_timeout), on_report, NULL);
 }
 
+/* ---- copies that failed ------------------------------------------------------------------------- */
+
+void
+uplink_note_failed (struct uplink *self, const struct note *note)
+{
+    if (self->failed_count == UPLINK_FAILED_MAX)
+        return; // the name node finds out when the copy's time is over
+    self->failed[self->failed_count++] =
+        (struct wire_failed){.block = note->block,
+                             .target = note->node,
+                             .error = slice_str (err_word (note->error.number))};
+}
+
+static void
+on_failed (void *arg, struct message *message, zmq_msg_t *payload,
+           const litedfs_error_t *problem)
+{
+    struct uplink *self = arg;
+    struct node_failed_reply reply;
+    (void) payload;
+
+    self->failed_pending = false;
+    if (!uplink_take_reply (self, MESSAGE_node_failed, message, problem, &reply,
+                            &self->failed_ms))
+        return;
+    self->failed_count -= self->failed_sent;
+    memmove (self->failed, self->failed + self->failed_sent,
+             self->failed_count * sizeof *self->failed);
+}
+
+void
+uplink_tell_failed (struct uplink *self)
+{
+    struct node_failed_request request;
+
+    message_request_init (&message_types[MESSAGE_node_failed], &request);
+    request.node = self->node;
+    request.copies = self->failed;
+    request.copies_count = self->failed_sent = self->failed_count;
+    self->failed_pending =
+        uplink_ask (self, MESSAGE_node_failed, &request,
+                    uplink_ms (self->options.config->heartbeat_timeout), on_failed, NULL);
+}
+
 /* ---- orders ------------------------------------------------------------------------------------- */
 
 /* An order as the block store has it.  One to copy a block to ourselves names nobody. */
@@ -432,6 +477,7 @@ uplink_executed (struct uplink *self, const struct note *note)
 
     self->orders_executing = false;
     self->orders_ms = uplink_now (self);
+    self->orders_seq = blockstore_seq (self->options.store);
     if (note->error.number != 0) {
         error = note->error;
         err_prefix (&error, "orders of the name node were not carried out");

@@ -19,6 +19,8 @@ struct agenda {
     int64_t times[AGENDA_MAX]; // of the items in `later`, by the same place
     int64_t soonest_ms;        // of these; INT64_MAX: none
     struct ring busy;
+    size_t failures_count;
+    struct agenda_failure failures[AGENDA_MAX];
     bool missed;
 };
 
@@ -127,6 +129,22 @@ agenda_release (struct agenda *self, size_t count)
         agenda_add (self, take_first (&self->busy));
 }
 
+void
+agenda_add_failure (struct agenda *self, struct agenda_failure failure)
+{
+    if (self && self->failures_count < AGENDA_MAX)
+        self->failures[self->failures_count++] = failure;
+}
+
+bool
+agenda_next_failure (struct agenda *self, struct agenda_failure *out)
+{
+    if (self->failures_count == 0)
+        return false;
+    *out = self->failures[--self->failures_count];
+    return true;
+}
+
 bool
 agenda_is_choked (const struct agenda *self)
 {
@@ -182,5 +200,6 @@ agenda_clear (struct agenda *self)
 {
     self->now.count = self->later.count = self->busy.count = 0;
     self->soonest_ms = INT64_MAX;
+    self->failures_count = 0;
     self->missed = false;
 }

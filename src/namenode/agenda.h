@@ -5,9 +5,10 @@
 /*
  * What repair shall look at next: ranges of blocks of files, in memory.
  *
- * Three lists.  Items of the first are looked at now, in the order in which they came; those of the
+ * Three lists of ranges.  Items of the first are looked at now, in the order in which they came; those of the
  * second at their time; those of the third wait until some data node can take another copy.  Ranges of a
- * file that touch each other are one item of their list.
+ * file that touch each other are one item of their list.  Beside them stand the copies that are said to have
+ * failed.
  *
  * An agenda holds hints: what really is to be done stands in the table `repair`.  So it is told outside of
  * transactions what may come to nothing, and when a list is full, items are dropped and agenda_missed
@@ -26,6 +27,13 @@ struct agenda_item {
     uint64_t inode;
     uint32_t first;
     uint64_t end;
+};
+
+/* A copy of a block that its source could not make. */
+struct agenda_failure {
+    uint64_t block;
+    uint32_t source;
+    uint32_t target;
 };
 
 struct agenda;
@@ -48,6 +56,11 @@ void agenda_release (struct agenda *self, size_t count);
 
 /* Whether no more item may wait for busy data nodes. */
 bool agenda_is_choked (const struct agenda *self);
+
+/* A copy has failed; take the next one that has, false if there is none.  What does not fit is forgotten:
+ * a copy's time is over some day.  self of the first may be NULL. */
+void agenda_add_failure (struct agenda *self, struct agenda_failure failure);
+bool agenda_next_failure (struct agenda *self, struct agenda_failure *out);
 
 /* Take the next one to be looked at; false if there is none now. */
 bool agenda_next (struct agenda *self, int64_t now_ms, struct agenda_item *out);

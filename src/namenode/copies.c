@@ -21,6 +21,16 @@ struct loads {
     struct load loads[COPIES_MAX];
 };
 
+/* How long after a copy has failed another one may be ordered, milliseconds: what was wrong may be so yet. */
+enum { PAUSE_MS = 2000, PAUSE_MAX_MS = 60000 };
+
+/* A source that could not make copies of a block. */
+struct failure {
+    uint64_t block;
+    uint32_t source;
+    unsigned count;
+};
+
 struct copies {
     size_t count;
     uint64_t blocks[COPIES_MAX]; // 0: closed; no block has this id
@@ -28,6 +38,9 @@ struct copies {
     enum state states[COPIES_MAX];
     struct loads from;
     struct loads to;
+    size_t failures_count;
+    size_t failures_next; // place of the oldest, when there is no room for another
+    struct failure failures[COPIES_MAX];
 };
 
 struct copies *
@@ -131,6 +144,66 @@ const struct copy *
 copies_at (const struct copies *self, size_t at)
 {
     return self->blocks[at] != 0 ? &self->copies[at] : NULL;
+}
+
+static struct failure *
+find_failure (struct copies *self, uint64_t block, uint32_t source)
+{
+    for (size_t i = 0; i < self->failures_count; i++)
+        if (self->failures[i].block == block && self->failures[i].source == source)
+            return &self->failures[i];
+    return NULL;
+}
+
+/* A place for one more: the oldest has to go if there is no room. */
+static struct failure *
+add_failure (struct copies *self, uint64_t block, uint32_t source)
+{
+    size_t at = self->failures_count;
+
+    if (at < COPIES_MAX) {
+        self->failures_count++;
+    } else {
+        at = self->failures_next;
+        self->failures_next = (at + 1) % COPIES_MAX;
+    }
+    self->failures[at] = (struct failure){.block = block, .source = source};
+    return &self->failures[at];
+}
+
+void
+copies_fail (struct copies *self, size_t at, int64_t now_ms)
+{
+    struct copy *copy = &self->copies[at];
+    struct failure *failure = find_failure (self, copy->block, copy->source);
+    int64_t pause_ms = PAUSE_MS;
+
+    if (!failure)
+        failure = add_failure (self, copy->block, copy->source);
+    for (unsigned i = 0; i < failure->count && pause_ms < PAUSE_MAX_MS; i++)
+        pause_ms *= 2;
+    failure->count++;
+    if (pause_ms > PAUSE_MAX_MS)
+        pause_ms = PAUSE_MAX_MS;
+    if (now_ms + pause_ms < copy->deadline_ms)
+        copy->deadline_ms = now_ms + pause_ms;
+}
+
+unsigned
+copies_failures (const struct copies *self, uint64_t block, uint32_t source)
+{
+    const struct failure *failure =
+        find_failure ((struct copies *) (uintptr_t) self, block, source);
+
+    return failure ? failure->count : 0;
+}
+
+void
+copies_forget_failures (struct copies *self, uint64_t block)
+{
+    for (size_t i = self->failures_count; i-- > 0;)
+        if (self->failures[i].block == block)
+            self->failures[i] = self->failures[--self->failures_count];
 }
 
 size_t

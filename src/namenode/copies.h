@@ -6,6 +6,9 @@
  * The copies that were ordered and have not arrived: who sends which block to whom, and by when it should
  * be there.  In memory: what a name node forgets with its end, repair orders again.
  *
+ * Copies that failed are remembered for a while, too, so that another source is tried, and none again and
+ * again.
+ *
  * A data node sends and takes so many copies at a time, by count and by bytes, so that a copy's deadline
  * can be one.  What is opened or closed holds from now on and is taken back by copies_settle if the
  * transaction that it belongs to came to nothing.
@@ -30,6 +33,9 @@ struct copy {
     uint64_t order; // its number at the source
     uint64_t size;
     int64_t deadline_ms;
+    uint64_t
+        source_table; // `table` of both nodes when it was ordered; it changes when a node goes
+    uint64_t target_table; // or comes, and then the copy is lost.  0: not known
 };
 
 struct copies;
@@ -47,6 +53,15 @@ void copies_close (struct copies *self, size_t at);
  * gives what is there, NULL if it was closed. */
 size_t copies_find (const struct copies *self, uint64_t block, size_t from);
 const struct copy *copies_at (const struct copies *self, size_t at);
+
+/* The one with this place has failed: it is over at now_ms and a pause, which grows with each failure of
+ * the same source. */
+void copies_fail (struct copies *self, size_t at, int64_t now_ms);
+
+/* How often copies of the block from this source have failed, as far as is remembered; 0 once one of the
+ * block has arrived (copies_forget_failures). */
+unsigned copies_failures (const struct copies *self, uint64_t block, uint32_t source);
+void copies_forget_failures (struct copies *self, uint64_t block);
 
 /* How many places there are, closed ones included. */
 size_t copies_count (const struct copies *self);

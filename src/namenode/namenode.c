@@ -73,6 +73,7 @@ static const struct router_row rows[] = {
     {MESSAGE_node_heartbeat, server_on_heartbeat, PEER_NODE},
     {MESSAGE_node_report, server_on_change, PEER_NODE},
     {MESSAGE_node_orders, server_on_orders, PEER_NODE},
+    {MESSAGE_node_failed, server_on_change, PEER_NODE},
     {MESSAGE_node_list, server_on_read, PEER_CLIENT | PEER_NODE},
 };
 

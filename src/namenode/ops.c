@@ -87,6 +87,7 @@ static const struct op_row rows[] = {
     {MESSAGE_node_heartbeat, op_node_heartbeat, true},
     {MESSAGE_node_report, op_node_report, true},
     {MESSAGE_node_orders, op_node_confirm, true},
+    {MESSAGE_node_failed, op_node_failed, true},
     {MESSAGE_node_list, op_node_list, true},
 };
 

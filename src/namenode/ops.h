@@ -83,8 +83,8 @@ op_fn op_directory_create, op_directory_list, op_directory_delete, op_directory_
     op_directory_rename;
 op_fn op_file_create, op_file_allocate, op_file_renew, op_file_commit, op_file_abandon,
     op_file_info, op_file_update, op_file_delete, op_file_move, op_file_rename;
-op_fn op_node_register, op_node_report, op_node_confirm, op_node_orders, op_node_list,
-    op_node_heartbeat;
+op_fn op_node_register, op_node_report, op_node_confirm, op_node_orders, op_node_failed,
+    op_node_list, op_node_heartbeat;
 op_fn op_path_info, op_lock_list, op_cluster_info;
 
 /* Fill a record with a node's endpoint; it points into the node. */

@@ -8,6 +8,7 @@
  */
 #include "base/err.h"
 #include "base/net.h"
+#include "namenode/agenda.h"
 #include "namenode/garbage.h"
 #include "namenode/held.h"
 #include "namenode/ops.h"
@@ -281,6 +282,22 @@ op_node_orders (struct op *op)
                                                                    .kind = orders[i].kind,
                                                                    .block = orders[i].block,
                                                                    .target = orders[i].target};
+    return rc;
+}
+
+/* It changes nothing that is stored: repair looks at what it is told, and at what is there. */
+int
+op_node_failed (struct op *op)
+{
+    const struct node_failed_request *request = op->request;
+    int rc = ops_check_sender (op, request->node);
+
+    for (size_t i = 0; i < request->copies_count && rc == 0; i++)
+        agenda_add_failure (
+            txn_frame (op->txn)->agenda,
+            (struct agenda_failure){.block = request->copies[i].block,
+                                    .source = (uint32_t) request->node,
+                                    .target = (uint32_t) request->copies[i].target});
     return rc;
 }
 

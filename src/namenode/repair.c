@@ -349,15 +349,35 @@ start_sweep (struct repair *self, int64_t now_ms)
 
 /* ---- a step -------------------------------------------------------------------------------------- */
 
+/* Whether a node is away or has been since: it has forgotten what it had not finished. */
+static bool
+has_left (const struct node *node, uint64_t table)
+{
+    return !node || !node->online || (table != 0 && node->table != table);
+}
+
 /* Whether a copy will not arrive any more. */
 static bool
 is_lost (const struct nodes_view *nodes, const struct copy *copy, int64_t now_ms)
 {
-    const struct node *source = nodes_view_find (nodes, copy->source);
-    const struct node *target = nodes_view_find (nodes, copy->target);
+    return now_ms >= copy->deadline_ms ||
+           has_left (nodes_view_find (nodes, copy->source), copy->source_table) ||
+           has_left (nodes_view_find (nodes, copy->target), copy->target_table);
+}
 
-    return now_ms >= copy->deadline_ms || !source || !source->online || !target ||
-           !target->online;
+/* Copies that have failed are over soon. */
+static void
+take_failures (struct repair *self, int64_t now_ms)
+{
+    struct agenda_failure failure;
+
+    while (agenda_next_failure (self->agenda, &failure))
+        for (size_t at = copies_find (self->copies, failure.block, 0); at != SIZE_MAX;
+             at = copies_find (self->copies, failure.block, at + 1)) {
+            const struct copy *copy = copies_at (self->copies, at);
+            if (copy->source == failure.source && copy->target == failure.target)
+                copies_fail (self->copies, at, now_ms);
+        }
 }
 
 static bool
@@ -453,6 +473,8 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
 void
 repair_settle (struct repair *self, bool committed)
 {
+    if (!self->under_way)
+        return;
     copies_settle (self->copies, committed);
     self->under_way = false;
     if (committed) {
@@ -512,6 +534,7 @@ repair_wanted (struct repair *self, struct metastore *store, const struct repair
     take_notice (self, frame, now_ms);
     if (!load (self, store, frame))
         return false;
+    take_failures (self, now_ms);
     struct repair_run run = make_run (self, frame, NULL);
     if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
         log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);

@@ -314,7 +314,7 @@ choose_targets (struct repair_run *run, const struct block_row *row,
     for (size_t i = 0; i < under_way->count; i++)
         taken[question.taken_count++] = under_way->nodes[i];
     int rc = placement_choose (run->nodes, &question, out, count, NULL);
-    *busy = ask.busy;
+    *busy = ask.busy && *count < question.count;
     if (ask.rc < 0 && error)
         *error = ask.error;
     if (ask.rc < 0)
@@ -322,20 +322,26 @@ choose_targets (struct repair_run *run, const struct block_row *row,
     return rc == LITEDFS_MEMORY ? err_set (error, rc, "repair: out of memory") : 0;
 }
 
-/* The live holder with the least to send; 0 if all have enough to do. */
+/* The live holder whose copies of the block failed least, of these the one with the least to send; 0 if all
+ * have enough to do. */
 static uint32_t
 choose_source (const struct repair_run *run, const struct block_row *row,
                const struct findings *findings)
 {
     uint32_t best = 0;
+    unsigned best_failures = 0;
 
     for (size_t i = 0; i < row->nodes_count; i++) {
         uint32_t number = row->nodes[i];
         if (findings->holders[i] != LIVE || !copies_may_send (run->copies, number, row->size))
             continue;
-        if (best == 0 ||
-            copies_bytes_from (run->copies, number) < copies_bytes_from (run->copies, best))
+        unsigned failures = copies_failures (run->copies, row->block, number);
+        if (best == 0 || failures < best_failures ||
+            (failures == best_failures &&
+             copies_bytes_from (run->copies, number) < copies_bytes_from (run->copies, best))) {
             best = number;
+            best_failures = failures;
+        }
     }
     return best;
 }
@@ -357,13 +363,19 @@ static int
 order_copy (struct repair_run *run, const struct block_row *row, uint32_t source,
             uint32_t target, litedfs_error_t *error)
 {
-    uint64_t bytes = copies_bytes_from (run->copies, source) + row->size;
+    const struct node *from = nodes_view_find (run->nodes, source);
+    const struct node *to = nodes_view_find (run->nodes, target);
+    uint64_t to_send = copies_bytes_from (run->copies, source);
+    uint64_t to_take = copies_bytes_to (run->copies, target);
+    uint64_t bytes = (to_send > to_take ? to_send : to_take) + row->size;
     struct copy copy = {.block = row->block,
                         .inode = row->inode,
                         .index = row->index,
                         .source = source,
                         .target = target,
                         .size = row->size,
+                        .source_table = from ? from->table : 0,
+                        .target_table = to ? to->table : 0,
                         .deadline_ms =
                             run->now_ms + COPY_MS + (int64_t) (bytes / COPY_BYTES_A_MS)};
 
@@ -409,6 +421,7 @@ repair_block_close (struct repair_run *run, const struct block_row *row)
     for (size_t at = copies_find (run->copies, row->block, 0); at != SIZE_MAX;
          at = copies_find (run->copies, row->block, at + 1))
         if (block_row_has_node (row, copies_at (run->copies, at)->target)) {
+            copies_forget_failures (run->copies, row->block);
             copies_close (run->copies, at);
             run->closed++;
         }

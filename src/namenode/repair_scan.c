@@ -170,8 +170,10 @@ repair_scan (struct repair_run *run, const struct repair_row *mark, uint32_t fro
         agenda_add_busy (run->agenda, rest);
     else if (stop < to)
         agenda_add_later (run->agenda, rest, run->now_ms + REST_MS);
-    if (stop < mark->end)
+    if (stop < mark->end) {
+        end_run (&scan); // so that the agenda finds a mark that begins at the rest
         keep (&scan, (uint32_t) stop, mark->end);
+    }
     end_run (&scan);
     return replace_mark (run->txn, &scan, error);
 }

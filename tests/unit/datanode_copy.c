@@ -26,6 +26,10 @@ static uint64_t read_offset;
 static char read_bytes[64];
 static int read_error;
 static unsigned reads;
+static unsigned failures;
+static uint64_t failed_block;
+static uint32_t failed_target;
+static int failed_number;
 
 static int
 submit (void *context, const struct disk_job *job, litedfs_error_t *e)
@@ -63,10 +67,23 @@ was_read (void *context, uint64_t block, uint64_t offset, zmq_msg_t *payload,
 }
 
 static void
+failed (void *context, uint64_t block, uint32_t target, int number)
+{
+    ck_assert_ptr_eq (context, &jobs);
+    failures++;
+    failed_block = block;
+    failed_target = target;
+    failed_number = number;
+}
+
+static void
 setup (void)
 {
-    const struct copy_calls calls = {
-        .context = &jobs, .submit = submit, .start = start, .was_read = was_read};
+    const struct copy_calls calls = {.context = &jobs,
+                                     .submit = submit,
+                                     .start = start,
+                                     .was_read = was_read,
+                                     .failed = failed};
 
     copy = copy_new (&calls, NULL);
     ck_assert_ptr_nonnull (copy);
@@ -131,6 +148,16 @@ check (size_t waiting, size_t running)
 {
     ck_assert_uint_eq (copy_waiting (copy), waiting);
     ck_assert_uint_eq (copy_running (copy), running);
+}
+
+/* So many copies have failed, the last one of this block. */
+static void
+check_failed (unsigned count, uint64_t block, int number)
+{
+    ck_assert_uint_eq (failures, count);
+    ck_assert_uint_eq (failed_block, block);
+    ck_assert_uint_eq (failed_target, 3);
+    ck_assert_int_eq (failed_number, number);
 }
 
 START_TEST (a_block_is_described_started_with_what_its_trailer_says_and_ends)
@@ -238,6 +265,7 @@ START_TEST (a_block_that_is_busy_is_tried_again_and_given_up_after_a_minute)
         ck_assert_uint_lt (++tries, 1000);
     }
     check (0, 0);
+    check_failed (1, 1, LITEDFS_BUSY);
     ck_assert_int_gt (now_ms, 1000 + COPY_PATIENCE_MS);
     ck_assert_int_le (now_ms, 1000 + COPY_PATIENCE_MS + COPY_AGAIN_MS);
 }
@@ -264,10 +292,12 @@ START_TEST (what_cannot_be_described_or_started_makes_room_for_the_next)
         order (ORDER_COPY, block, 3);
     describe (1000, 1, LITEDFS_CORRUPT);
     check (1, 2);
+    check_failed (1, 1, LITEDFS_CORRUPT);
     ck_assert_uint_eq (jobs[2].block, 3);
     start_says = LITEDFS_MEMORY;
     describe (1000, 2, 0);
     check (0, 2);
+    check_failed (2, 2, LITEDFS_MEMORY);
     ck_assert_uint_eq (jobs[3].block, 4);
     describe (1000, 3, LITEDFS_NOT_FOUND);
     describe (1000, 4, LITEDFS_NOT_FOUND);
@@ -280,9 +310,24 @@ START_TEST (a_pool_that_takes_no_job_costs_the_copies_that_were_ordered_and_noth
     submit_says = LITEDFS_MEMORY;
     order (ORDER_COPY, 1, 3);
     check (0, 0);
+    check_failed (1, 1, LITEDFS_MEMORY);
     submit_says = 0;
     order (ORDER_COPY, 1, 3);
     check (0, 1);
+}
+END_TEST
+
+START_TEST (a_copy_that_comes_to_nothing_is_told_and_one_that_is_made_is_not)
+{
+    for (uint64_t block = 1; block <= 2; block++) {
+        order (ORDER_COPY, block, 3);
+        describe (1000, block, 0);
+    }
+    end (2000, 1, 0);
+    ck_assert_uint_eq (failures, 0);
+    end (2000, 2, LITEDFS_TIMEOUT);
+    check_failed (1, 2, LITEDFS_TIMEOUT);
+    check (0, 0);
 }
 END_TEST
 
@@ -306,6 +351,7 @@ START_TEST (a_delete_takes_the_copies_of_its_block_out)
     check (2, 2);
     copy_orders (copy, 1000, both, 2);
     check (2, 2);
+    ck_assert_uint_eq (failures, 0); // the name node wants no copies of these
 }
 END_TEST
 
@@ -393,6 +439,7 @@ UNIT_MAIN_FIXTURE ("datanode_copy", setup, teardown,
                    a_block_that_was_busy_is_copied_when_it_is_free,
                    what_cannot_be_described_or_started_makes_room_for_the_next,
                    a_pool_that_takes_no_job_costs_the_copies_that_were_ordered_and_nothing_else,
+                   a_copy_that_comes_to_nothing_is_told_and_one_that_is_made_is_not,
                    a_delete_takes_the_copies_of_its_block_out,
                    a_block_that_was_deleted_while_it_was_described_may_be_ordered_anew,
                    an_order_without_a_target_is_dropped,

@@ -142,8 +142,26 @@ START_TEST (rings_go_round)
 }
 END_TEST
 
+START_TEST (failures_are_kept_apart_and_taken_once)
+{
+    struct agenda_failure out;
+
+    ck_assert (!agenda_next_failure (agenda, &out));
+    for (uint32_t i = 0; i < 2 * AGENDA_MAX; i++)
+        agenda_add_failure (agenda,
+                            (struct agenda_failure){.block = 7, .source = 1, .target = 2});
+    check_none (0);
+    for (int i = 0; i < AGENDA_MAX; i++)
+        ck_assert (agenda_next_failure (agenda, &out));
+    ck_assert (out.block == 7 && out.source == 1 && out.target == 2);
+    ck_assert (!agenda_next_failure (agenda, &out));
+    ck_assert (!agenda_missed (agenda));
+}
+END_TEST
+
 START_TEST (who_has_no_agenda_may_add_to_it)
 {
+    agenda_add_failure (NULL, (struct agenda_failure){.block = 1});
     agenda_add_block (NULL, 1, 1);
     agenda_add (NULL, item (1, 0, 1));
 }
@@ -154,4 +172,4 @@ UNIT_MAIN_FIXTURE ("namenode_agenda", setup, teardown,
                    ranges_that_touch_are_one_item, later_items_come_at_their_time,
                    busy_items_wait_until_they_are_released,
                    what_does_not_fit_is_dropped_and_said_to_be_missed, rings_go_round,
-                   who_has_no_agenda_may_add_to_it)
+                   failures_are_kept_apart_and_taken_once, who_has_no_agenda_may_add_to_it)

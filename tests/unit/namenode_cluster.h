@@ -436,6 +436,29 @@ copies_of (uint64_t block)
     return count;
 }
 
+/* A file that everybody has reported. */
+static inline uint64_t
+settled_file (const char *path, uint32_t replica, const uint32_t *nodes, size_t count)
+{
+    uint64_t inode = write_file (path, replica, 1, nodes, count, count);
+
+    for (uint32_t node = 1; node <= NODES; node++)
+        report (node, THINGS_MAX);
+    return inode;
+}
+
+/* A node's orders that are out. */
+static inline size_t
+orders_of (uint32_t node, struct order_row *out)
+{
+    struct txn *txn = begin_read ();
+    size_t count;
+
+    ck_ok (orders_after (txn, node, 0, out, 16, &count, E));
+    txn_abort (&txn);
+    return count;
+}
+
 /* ---- the fixture --------------------------------------------------------------------------------- */
 
 /* Before nodes come: room and zones of each may be set between this and cluster_begin. */

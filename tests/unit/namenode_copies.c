@@ -143,7 +143,54 @@ START_TEST (the_loads_are_those_of_the_copies_after_anything)
 }
 END_TEST
 
+/* Open a copy of the block and let it fail: how long after it another one may be ordered. */
+static int64_t
+pause_after (uint64_t block, uint32_t source)
+{
+    const struct copy copy = {
+        .block = block, .source = source, .target = 9, .deadline_ms = INT64_MAX};
+
+    ck_assert (copies_open (copies, &copy));
+    size_t at = copies_find (copies, block, 0);
+    copies_fail (copies, at, 1000);
+    int64_t pause_ms = copies_at (copies, at)->deadline_ms - 1000;
+    copies_close (copies, at);
+    copies_settle (copies, true);
+    return pause_ms;
+}
+
+START_TEST (the_pause_after_a_failure_grows_with_each_of_the_same_source)
+{
+    static const int64_t pauses[] = {2000, 4000, 8000, 16000, 32000, 60000, 60000};
+
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses; i++) {
+        ck_assert_uint_eq (copies_failures (copies, 7, 1), i);
+        ck_assert_int_eq (pause_after (7, 1), pauses[i]);
+    }
+    ck_assert_int_eq (pause_after (7, 2), 2000);
+    ck_assert_int_eq (pause_after (8, 1), 2000);
+    copies_forget_failures (copies, 7);
+    ck_assert_uint_eq (copies_failures (copies, 7, 1) + copies_failures (copies, 7, 2), 0);
+    ck_assert_uint_eq (copies_failures (copies, 8, 1), 1);
+}
+END_TEST
+
+START_TEST (a_failure_does_not_put_a_deadline_off_and_the_oldest_are_forgotten)
+{
+    ck_assert (open_one (7, 1, 2, 10)); // its deadline is 0
+    copies_fail (copies, 0, 1000);
+    ck_assert_int_eq (copies_at (copies, 0)->deadline_ms, 0);
+    for (uint64_t block = 100; block < 100 + COPIES_MAX; block++)
+        pause_after (block, 1);
+    ck_assert_uint_eq (copies_failures (copies, 7, 1), 0);
+    ck_assert_uint_eq (copies_failures (copies, 100, 1), 1);
+    ck_assert_uint_eq (copies_failures (copies, 99 + COPIES_MAX, 1), 1);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_copies", setup, teardown, copies_are_found_by_their_block,
                    a_node_has_so_many_copies_and_bytes_at_a_time,
                    there_are_so_many_copies_in_all, what_comes_to_nothing_is_taken_back,
-                   the_loads_are_those_of_the_copies_after_anything)
+                   the_loads_are_those_of_the_copies_after_anything,
+                   the_pause_after_a_failure_grows_with_each_of_the_same_source,
+                   a_failure_does_not_put_a_deadline_off_and_the_oldest_are_forgotten)
