@@ -13,6 +13,9 @@
 #include "namenode/held.h"
 #include "namenode/mark.h"
 
+/* Orders that are read at a time when they are taken back. */
+enum { REVOKE_ROWS = 64 };
+
 /* What is left of a call. */
 struct slice_work {
     size_t left;  // rows
@@ -239,6 +242,49 @@ orders_confirm (struct txn *txn, uint32_t node, uint64_t after, size_t max, size
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
+/* One delete order is garbage again; *counted if it is of a block that somebody owns. */
+static int
+revoke (struct txn *txn, const struct order_row *order, size_t *counted, litedfs_error_t *error)
+{
+    struct garbage_row part = {
+        .node = order->node, .due = (uint64_t) txn_frame (txn)->wall_ms, .block = order->block};
+    struct owner_row owner;
+
+    int rc = owner_row_get (txn, order->block, &owner, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0
+                                       : rc; // of nobody: it may go whenever the node is back
+    rc = order_row_del (txn, order->node, order->number, error);
+    if (rc == 0)
+        rc = held_order_revoked (txn, order->node, order->block, error);
+    *counted += rc == 0;
+    return rc == 0 ? garbage_row_put (txn, &part, error) : rc;
+}
+
+int
+orders_revoke (struct txn *txn, uint32_t node, uint64_t *after, size_t max, size_t *revoked,
+               litedfs_error_t *error)
+{
+    struct order_row orders[REVOKE_ROWS];
+    size_t count, looked = 0;
+    int rc = 0;
+
+    *revoked = 0;
+    do {
+        size_t room = max - looked < REVOKE_ROWS ? max - looked : REVOKE_ROWS;
+        rc = orders_after (txn, node, *after, orders, room, &count, error);
+        for (size_t i = 0; i < count && rc == 0; i++) {
+            *after = orders[i].number;
+            if (orders[i].kind == ORDER_DELETE)
+                rc = revoke (txn, &orders[i], revoked, error);
+        }
+        looked += count;
+    } while (rc == 0 && count > 0 && looked < max);
+    if (rc == 0 && count == 0)
+        *after = UINT64_MAX;
+    return rc;
+}
+
 /* ---- garbage that is due ------------------------------------------------------------------------- */
 
 /* The first garbage of this node or, with next, of the one after it that has any.  LITEDFS_NOT_FOUND. */
@@ -267,14 +313,15 @@ first_garbage (struct txn *txn, uint32_t node, bool next, struct garbage_row *ou
 /* What becomes of garbage: an order, nothing, or a holder again. */
 enum fate { FATE_ORDER, FATE_DROP, FATE_ADOPT };
 
-/* Whether as many holders of a block as its file wants are online and have confirmed it; at least one. */
+/* Whether as many holders of a block as its file wants are online, and have confirmed it or, with
+ * claims, are said to have it; at least one. */
 static int
 has_enough (struct txn *txn, const struct nodes_view *view, const struct block_row *row,
-            bool *out, litedfs_error_t *error)
+            bool claims, bool *out, litedfs_error_t *error)
 {
     struct inode_row file;
     struct held_row held;
-    uint32_t wanted = 1, confirmed = 0;
+    uint32_t wanted = 1, enough = 0;
 
     int rc = inode_row_get (txn, row->inode, &file, error);
     if (rc == 0 && file.replica > 1)
@@ -286,11 +333,37 @@ has_enough (struct txn *txn, const struct nodes_view *view, const struct block_r
         if (!node || !node->online)
             continue;
         rc = held_row_get (txn, row->nodes[i], row->block, &held, error);
-        confirmed += rc == 0 && held.state == HELD_CONFIRMED && held.order == HELD_KEPT;
+        enough +=
+            rc == 0 && (claims || held.state == HELD_CONFIRMED) && held.order == HELD_KEPT;
         if (rc == LITEDFS_NOT_FOUND)
             rc = 0;
     }
-    *out = confirmed >= wanted;
+    *out = enough >= wanted;
+    return rc;
+}
+
+/* Decide on garbage of a node that is no holder of the finished block. */
+static int
+decide_unlisted (struct txn *txn, const struct nodes_view *view, const struct block_row *row,
+                 uint32_t node, enum fate *out, litedfs_error_t *error)
+{
+    struct held_row held;
+    bool enough = true;
+
+    int rc = held_row_get (txn, node, row->block, &held, error);
+    if (rc == LITEDFS_NOT_FOUND) {
+        // What is left of a failed write, which the node gives up by itself too; but while copies lack
+        // it may be one that is on its way.
+        rc = has_enough (txn, view, row, true, &enough, error);
+        *out = enough ? FATE_ORDER : FATE_DROP;
+        return rc;
+    }
+    if (rc == 0 && held.order != HELD_KEPT)
+        *out = FATE_DROP; // there is an order, or was
+    else if (rc == 0 && held.state == HELD_CONFIRMED) {
+        rc = has_enough (txn, view, row, false, &enough, error);
+        *out = enough ? FATE_ORDER : FATE_ADOPT;
+    }
     return rc;
 }
 
@@ -300,8 +373,6 @@ decide (struct txn *txn, const struct nodes_view *view, const struct garbage_row
         enum fate *out, bool *owned, litedfs_error_t *error)
 {
     struct block_row row;
-    struct held_row held;
-    bool enough;
 
     *out = FATE_ORDER;
     int rc = held_find_block (txn, garbage->block, &row, error);
@@ -312,19 +383,7 @@ decide (struct txn *txn, const struct nodes_view *view, const struct garbage_row
         *out = FATE_DROP;
         return 0;
     }
-    rc = held_row_get (txn, garbage->node, garbage->block, &held, error);
-    if (rc < 0)
-        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
-    if (held.order != HELD_KEPT) {
-        *out = FATE_DROP; // there is an order, or was
-        return 0;
-    }
-    if (held.state == HELD_CLAIMED)
-        return 0;
-    rc = has_enough (txn, view, &row, &enough, error);
-    if (rc == 0 && !enough)
-        *out = FATE_ADOPT;
-    return rc;
+    return decide_unlisted (txn, view, &row, garbage->node, out, error);
 }
 
 /* Do what was decided; the node's row counts its orders, and *count those. */

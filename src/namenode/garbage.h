@@ -26,7 +26,8 @@ int garbage_any_doomed (struct txn *txn, bool *out, litedfs_error_t *error);
  *
  * Garbage of a node that is offline stays: an order that is carried out long after it was given might
  * take a copy that is needed by then.  A node that is a holder of the block again keeps it, and one that
- * has a copy becomes a holder again if fewer others than wanted are online and have confirmed it. */
+ * has a copy becomes a holder again if fewer others than wanted are online and have confirmed it.  One
+ * that has reported nothing of the block is left alone while copies lack: one may be on its way to it. */
 int garbage_due (struct txn *txn, const struct nodes_view *view, uint32_t node, uint64_t until,
                  size_t max, size_t *done, uint32_t *touched, size_t touched_max,
                  size_t *touched_count, litedfs_error_t *error);
@@ -56,5 +57,11 @@ int orders_after (struct txn *txn, uint32_t node, uint64_t after, struct order_r
  * most max of them; *confirmed is how many.  Claims on blocks that it deleted go too. */
 int orders_confirm (struct txn *txn, uint32_t node, uint64_t after, size_t max,
                     size_t *confirmed, litedfs_error_t *error);
+
+/* Take delete orders of blocks that somebody owns back from a node that is offline: they are garbage again,
+ * due now, and are decided on anew when it is back.  Looks at max orders after *after at most; *after is
+ * where to go on, UINT64_MAX when all were looked at.  *revoked is how many were taken back. */
+int orders_revoke (struct txn *txn, uint32_t node, uint64_t *after, size_t max, size_t *revoked,
+                   litedfs_error_t *error);
 
 #endif

@@ -234,6 +234,22 @@ held_order_done (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t
     }
 }
 
+int
+held_order_revoked (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+{
+    struct held_row row;
+
+    int rc = held_row_get (txn, node, block, &row, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (row.state == HELD_CLAIMED)
+        return held_row_del (txn, node, block, error);
+    if (row.order != HELD_ORDERED && row.order != HELD_RETAKEN)
+        return 0;
+    row.order = HELD_KEPT;
+    return held_row_put (txn, &row, error);
+}
+
 /* ---- reports ------------------------------------------------------------------------------------- */
 
 /* Whether a block that nobody owns was drawn in this epoch, and so has been given up. */

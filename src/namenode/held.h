@@ -27,6 +27,9 @@ int held_adopt (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t 
 int held_order (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
 int held_order_done (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
 
+/* A delete order that is out is taken back, before the node has heard of it, as far as we know. */
+int held_order_revoked (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error);
+
 /* The row of a block by its id, finished or not; LITEDFS_NOT_FOUND if nobody owns it. */
 int held_find_block (struct txn *txn, uint64_t block, struct block_row *out,
                      litedfs_error_t *error);

@@ -13,7 +13,13 @@
 #include "namenode/retry.h"
 
 /* Rows a step, and how often it looks, milliseconds. */
-enum { LEASES_MAX = 64, FREE_ROWS = 512, DUE_ROWS = 1024, SWEEP_CLIENTS = 128 };
+enum {
+    LEASES_MAX = 64,
+    FREE_ROWS = 512,
+    DUE_ROWS = 1024,
+    REVOKE_ROWS = 512,
+    SWEEP_CLIENTS = 128
+};
 enum { LOOK_MS = 200, SWEEP_MS = 60000, PAUSE_MS = 5000 };
 
 static struct repair_frame
@@ -57,6 +63,30 @@ look_for_garbage (struct batch_context *context)
            (due != UINT64_MAX && any_node_full (context->nodes));
 }
 
+/* When nodes came or went: whether one that is offline has orders. */
+static void
+look_for_orders (struct upkeep *self, struct batch_context *context)
+{
+    const struct nodes_view *view = context->nodes;
+    struct order_row first;
+    struct txn *txn;
+    litedfs_error_t error;
+    size_t count = 0;
+
+    if (self->seen_table == view->table ||
+        txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
+        return;
+    int rc = 0;
+    for (size_t i = 0; i < view->count && rc == 0 && count == 0; i++)
+        if (!view->nodes[i].online)
+            rc = orders_after (txn, view->nodes[i].number, 0, &first, 1, &count, &error);
+    txn_abort (&txn);
+    if (rc < 0)
+        log_error (context->log, "orders: %s", error.text);
+    self->seen_table = view->table;
+    self->revocation = (struct upkeep_revocation){.running = count > 0};
+}
+
 /* Look whether there is something to repair. */
 static void
 look_for_repair (struct upkeep *self, struct batch_context *context)
@@ -86,9 +116,10 @@ upkeep_wanted (struct upkeep *self, struct batch_context *context)
         self->look_ms = now + LOOK_MS;
         self->garbage = look_for_garbage (context);
     }
+    look_for_orders (self, context);
     look_for_repair (self, context);
-    return self->doomed || self->garbage || self->sweeping || self->repairing ||
-           lease_clock_next (context->leases) <= now;
+    return self->doomed || self->garbage || self->sweeping || self->revocation.running ||
+           self->repairing || lease_clock_next (context->leases) <= now;
 }
 
 int64_t
@@ -115,6 +146,27 @@ end_leases (struct upkeep *self, struct batch_context *context, struct txn *txn,
     if (count > 0)
         self->doomed = true;
     return rc;
+}
+
+/* What nodes that are offline were to delete is decided on when they are back.  The nodes are few, and in
+ * order of their numbers. */
+static int
+revoke_orders (struct upkeep_revocation *self, const struct nodes_view *view, struct txn *txn,
+               litedfs_error_t *error)
+{
+    size_t revoked;
+
+    for (size_t i = 0; i < view->count; i++) {
+        const struct node *node = &view->nodes[i];
+        if (node->online || node->number < self->node ||
+            (node->number == self->node && self->after == UINT64_MAX))
+            continue;
+        if (node->number != self->node)
+            *self = (struct upkeep_revocation){.running = true, .node = node->number};
+        return orders_revoke (txn, node->number, &self->after, REVOKE_ROWS, &revoked, error);
+    }
+    self->running = false;
+    return 0;
 }
 
 /* Due garbage of all nodes, then all garbage of nodes that are full. */
@@ -165,6 +217,7 @@ repair (struct upkeep *self, struct batch_context *context, struct txn *txn,
 struct step {
     struct upkeep *upkeep;
     struct batch_context *context;
+    struct upkeep_revocation revocation; // as it was before
 };
 
 static int
@@ -175,12 +228,15 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
     size_t count = 0, moved = 0;
 
     self->touched_count = 0;
+    self->revocation = this->revocation;
     int rc = end_leases (self, this->context, txn, error);
     if (rc == 0 && self->doomed) {
         rc = garbage_free_slice (txn, FREE_ROWS, this->context->settings->delete_delay_ms,
                                  &count, error);
         self->doomed = rc == 0 && count >= FREE_ROWS;
     }
+    if (rc == 0 && self->revocation.running)
+        rc = revoke_orders (&self->revocation, this->context->nodes, txn, error);
     if (rc == 0)
         rc = order_deletes (self, this->context, txn, error);
     if (rc == 0)
@@ -198,7 +254,7 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
 int
 upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t *error)
 {
-    struct step work = {self, context};
+    struct step work = {self, context, self->revocation};
     bool doomed = self->doomed, sweeping = self->sweeping;
     int rc = batch_work (context, step, &work, error);
 
@@ -208,6 +264,7 @@ upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t
         self->pause_ms = clock_mono (context->clock) + PAUSE_MS;
         self->doomed = doomed;
         self->sweeping = sweeping;
+        self->revocation = work.revocation;
         self->touched_count = 0;
         buf_clear (&self->sweep_cursor);
     }

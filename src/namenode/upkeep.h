@@ -14,13 +14,22 @@
 /* The most nodes that one step names as having new orders. */
 enum { UPKEEP_TOUCHED_MAX = 256 };
 
+/* Delete orders of nodes that are offline are taken back. */
+struct upkeep_revocation {
+    bool running;
+    uint32_t node;  // where it is: this node,
+    uint64_t after; // after this order
+};
+
 /* Zero-initialised but for doomed, which is true at the start, and repair, which upkeep_free destroys. */
 struct upkeep {
-    struct repair *repair;   // NULL: nothing is repaired
-    bool doomed;             // something may be doomed
-    bool garbage;            // something may be due
-    bool repairing;          // repair has something to do
-    bool sweeping;           // replies are being swept
+    struct repair *repair; // NULL: nothing is repaired
+    bool doomed;           // something may be doomed
+    bool garbage;          // something may be due
+    bool repairing;        // repair has something to do
+    bool sweeping;         // replies are being swept
+    uint64_t seen_table;   // version of the node table that was seen last
+    struct upkeep_revocation revocation;
     int64_t pause_ms;        // monotonic: no step before it, because one failed
     int64_t look_ms;         // monotonic: when to look for garbage next
     int64_t sweep_ms;        // monotonic: when to sweep replies and readers next

@@ -384,6 +384,40 @@ START_TEST (garbage_is_ordered_away_only_while_enough_holders_are_online_and_hav
 }
 END_TEST
 
+START_TEST (orders_to_delete_what_somebody_owns_are_taken_back_and_decided_on_anew)
+{
+    struct held_row held;
+    uint64_t after = 0;
+    size_t revoked;
+    struct txn *txn = begin ();
+    uint64_t block = own_block (txn);
+
+    add_garbage (txn, 3, 1, block);
+    add_garbage (txn, 3, 2, 999); // of nobody
+    ck_assert_uint_eq (dispose_of (txn, "+++"), 2);
+    ck_ok (orders_add (txn, 3, ORDER_COPY, block, 1, NULL, E));
+    ck_ok (held_row_get (txn, 3, block, &held, E));
+    ck_assert_int_eq (held.order, HELD_ORDERED);
+    for (int calls = 0; after != UINT64_MAX; calls++) {
+        ck_assert_int_lt (calls, 5);
+        ck_ok (orders_revoke (txn, 3, &after, 1, &revoked, E));
+        ck_assert_uint_eq (revoked, calls == 0);
+    }
+    ck_assert_str_eq (orders (txn, 3, 0), "2:999 3:1 ");
+    ck_ok (held_row_get (txn, 3, block, &held, E));
+    ck_assert_int_eq (held.order, HELD_KEPT);
+    // The holder has died meanwhile, and node 3 is back: it is a holder now.
+    struct block_row row;
+    size_t done;
+    ck_ok (garbage_due (txn, view_of ("--+"), 0, (uint64_t) fixture.frame.wall_ms, 100, &done,
+                        NULL, 0, NULL, E));
+    ck_assert_uint_eq (done, 1);
+    ck_ok (held_find_block (txn, block, &row, E));
+    ck_assert (block_row_has_node (&row, 3));
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (garbage_of_a_holder_is_dropped_and_of_who_was_told_already)
 {
     struct txn *txn = begin ();
@@ -411,8 +445,21 @@ START_TEST (what_was_left_of_a_failed_write_is_ordered_away)
     ck_assert_uint_eq (next, UINT64_MAX);
     ck_ok (garbage_next_due (txn, view_of ("--+"), &next, E));
     ck_assert_uint_eq (next, 1);
-    ck_assert_uint_eq (dispose_of (txn, "--+"), 1);
+    ck_assert_uint_eq (dispose_of (txn, "+++"), 1);
     ck_assert_str_eq (orders (txn, 3, 0), "1:1 ");
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (what_was_left_of_a_failed_write_is_left_alone_where_a_copy_may_be_on_its_way)
+{
+    struct txn *txn = begin ();
+    uint64_t block = own_block (txn);
+
+    ck_ok (held_row_del (txn, 3, block, E));
+    add_garbage (txn, 3, 1, block);
+    ck_assert_uint_eq (dispose_of (txn, "-++"), 1);
+    ck_assert_str_eq (orders (txn, 3, 0), "");
     txn_abort (&txn);
 }
 END_TEST
@@ -444,6 +491,8 @@ UNIT_MAIN_FIXTURE (
     confirmed_orders_go_and_the_numbers_go_on,
     a_confirmed_holding_stays_until_the_node_reports_it_removed,
     garbage_is_ordered_away_only_while_enough_holders_are_online_and_have_confirmed,
+    orders_to_delete_what_somebody_owns_are_taken_back_and_decided_on_anew,
     garbage_of_a_holder_is_dropped_and_of_who_was_told_already,
     what_was_left_of_a_failed_write_is_ordered_away,
+    what_was_left_of_a_failed_write_is_left_alone_where_a_copy_may_be_on_its_way,
     a_copy_that_was_begun_is_confirmed_and_its_source_keeps_the_block)

@@ -4,6 +4,7 @@
  */
 #include "namenode/upkeep.h"
 
+#include "namenode/garbage.h"
 #include "namenode/namespace.h"
 
 #include "namenode_batch_fixture.h"
@@ -141,6 +142,60 @@ START_TEST (garbage_that_is_due_becomes_orders_and_names_their_node)
 }
 END_TEST
 
+/* Node 1 is to delete a block that somebody owns. */
+static int
+order_away (void *arg, struct txn *txn, litedfs_error_t *e)
+{
+    const struct node_row node = {.number = 1, .host = "127.0.0.1", .tcp_port = 1};
+    const struct owner_row owner = {.block = 77, .inode = 5};
+    (void) arg;
+
+    int rc = node_row_put (txn, &node, e);
+    if (rc == 0)
+        rc = owner_row_put (txn, &owner, e);
+    return rc == 0 ? orders_add (txn, 1, ORDER_DELETE, 77, 0, NULL, e) : rc;
+}
+
+/* Node 1, and whether it is online. */
+static const struct nodes_view *
+view_with (bool online, uint64_t table)
+{
+    static union {
+        struct nodes_view view;
+        char room[sizeof (struct nodes_view) + sizeof (struct node)];
+    } out;
+
+    memset (&out, 0, sizeof out);
+    out.view.count = 1;
+    out.view.table = table;
+    out.view.nodes[0].number = 1;
+    out.view.nodes[0].online = online;
+    return &out.view;
+}
+
+START_TEST (orders_of_a_node_that_goes_are_garbage_again_until_it_is_back)
+{
+    settle ();
+    ck_assert_int_eq (batch_work (&context, order_away, NULL, &error), 0);
+    context.nodes = view_with (true, 1000);
+    settle ();
+    ck_assert_uint_eq (rows_of (TABLE_ORDER), 1);
+    context.nodes = view_with (false, 1001);
+    ck_assert (upkeep_wanted (&upkeep, &context));
+    settle ();
+    ck_assert_uint_eq (rows_of (TABLE_ORDER), 0);
+    ck_assert_uint_eq (rows_of (TABLE_GARBAGE), 1);
+    uint64_t before = last_transaction ();
+    fake_clock_advance (&fake, 1000);
+    ck_assert_uint_eq (settle (), 0);
+    ck_assert_uint_eq (last_transaction (), before);
+    context.nodes = view_with (true, 1002);
+    fake_clock_advance (&fake, 1000);
+    settle ();
+    ck_assert_uint_eq (rows_of (TABLE_GARBAGE), 0);
+}
+END_TEST
+
 /* A doomed row that cannot be read. */
 static int
 damage (void *arg, struct txn *txn, litedfs_error_t *e)
@@ -166,4 +221,5 @@ UNIT_MAIN_FIXTURE ("namenode_upkeep", setup, teardown, an_idle_name_node_writes_
                    a_lease_that_has_expired_long_enough_is_ended,
                    a_tree_that_was_deleted_goes_in_steps,
                    garbage_that_is_due_becomes_orders_and_names_their_node,
+                   orders_of_a_node_that_goes_are_garbage_again_until_it_is_back,
                    a_step_that_fails_is_tried_again_after_a_while)
