@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The commit of an upload: every block is there, finished and full, the sizes add up; then all of the
- * file is visible, or nothing.  A file with blocks that have fewer or more holders than are wanted is
- * marked for repair in the same breath.
+ * file is visible, or nothing.  Blocks that have fewer or more holders than are wanted are marked for
+ * repair in the same breath; and all of them if a holder may have gone while nobody looked, because what is
+ * not visible is not repaired.
  */
 #include "namenode/upload.h"
 
@@ -18,6 +19,9 @@
 /* Blocks that were allocated beyond the end of a file and are freed by its commit: those that a client
  * had under way when its input ended. */
 #define EXTRA_BLOCKS_MAX 64
+
+/* An upload that takes longer than this, milliseconds, is a long one. */
+#define LONG_MS 30000
 
 /* What the walk over a file's blocks finds. */
 struct content {
@@ -126,6 +130,14 @@ commit_again (struct txn *txn, const struct upload_commit *ask, uint32_t *crc,
     return 0;
 }
 
+/* Whether the upload lasted so long, or so went, that data nodes may have gone meanwhile. */
+static bool
+may_have_lost (struct txn *txn, const struct lease_row *lease)
+{
+    return lease->suspects_count > 0 ||
+           (uint64_t) txn_frame (txn)->wall_ms > lease->time + LONG_MS;
+}
+
 static int
 write_file (struct txn *txn, const struct lease_row *lease, const struct content *content,
             litedfs_error_t *error)
@@ -181,6 +193,8 @@ upload_commit (struct txn *txn, const struct upload_commit *ask, uint32_t *crc,
         rc = write_file (txn, &lease, &content, error);
     if (rc == 0 && content.odd_end > 0)
         rc = mark_blocks (txn, lease.inode, content.odd_first, content.odd_end, error);
+    if (rc == 0 && may_have_lost (txn, &lease) && content.count > 0)
+        rc = mark_blocks (txn, lease.inode, 0, content.count, error);
     if (rc == 0)
         rc = lease_release (txn, &lease, error);
     if (rc == 0)

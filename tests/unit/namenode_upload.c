@@ -55,6 +55,29 @@ START_TEST (a_file_becomes_visible_with_its_commit)
 }
 END_TEST
 
+START_TEST (a_long_upload_is_looked_at_by_repair_and_a_short_one_is_not)
+{
+    struct client client;
+    struct repair_row mark;
+    uint32_t crc;
+
+    for (int i = 0; i < 2; i++) {
+        begin_upload (&client, i == 0 ? "/short" : "/long", 200, "token");
+        fixture.frame.wall_ms += i == 0 ? 30000 : 30001;
+        struct txn *txn = begin ();
+        ck_ok (finish (txn, &client, 0, 100));
+        ck_ok (finish (txn, &client, 1, 100));
+        ck_ok (commit_upload (txn, &client, 200, 2, NULL, 0, &crc));
+        commit (&txn);
+        ck_assert_uint_eq (rows_of (TABLE_REPAIR), (uint64_t) i);
+    }
+    struct txn *txn = begin_read ();
+    ck_ok (repair_row_get (txn, uuid_v8_number (&client.created.file), 0, &mark, E));
+    ck_assert_uint_eq (mark.end, 2);
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (an_empty_file_is_there_at_once)
 {
     struct client client;
@@ -488,8 +511,8 @@ END_TEST
 
 UNIT_MAIN_FIXTURE (
     "namenode_upload", client_setup, store_teardown, a_file_becomes_visible_with_its_commit,
-    an_empty_file_is_there_at_once, a_file_of_unknown_size_ends_where_its_input_ends,
-    the_same_request_again_finds_what_it_did,
+    a_long_upload_is_looked_at_by_repair_and_a_short_one_is_not, an_empty_file_is_there_at_once,
+    a_file_of_unknown_size_ends_where_its_input_ends, the_same_request_again_finds_what_it_did,
     a_request_that_was_aborted_and_runs_again_gives_the_same,
     suspects_are_replaced_and_never_given_again,
     a_finished_block_whose_node_becomes_suspect_is_written_anew,
