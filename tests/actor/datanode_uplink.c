@@ -62,7 +62,7 @@ START_TEST (number_blocks_and_port_outlive_a_restart_and_are_served_without_a_na
     put_block (BLOCK, 2 * CHUNK);
     WAIT_FOR (name.change_count == 1);
     int port = datanode_tcp_port (node);
-    datanode_stop (&node);
+    stop_node ();
     int name_port = router_port (name.router);
     stop_name ();
     start_node ();
@@ -106,7 +106,7 @@ START_TEST (another_cluster_is_not_joined)
 
     start_registered ();
     put_block (BLOCK, CHUNK);
-    datanode_stop (&node);
+    stop_node ();
     name.cluster.bytes[3] ^= 1;
     unsigned before = name.registered;
     start_node ();
@@ -209,7 +209,7 @@ START_TEST (the_chain_port_is_registered_and_kept)
     uint64_t port = name.registration.chain_port;
     ck_assert_uint_eq (port, (uint64_t) datanode_chain_port (node));
     ck_assert_uint_ne (port, name.registration.tcp_port);
-    datanode_stop (&node);
+    stop_node ();
     start_registered ();
     ck_assert_uint_eq (name.registration.chain_port, port);
 }
@@ -285,7 +285,7 @@ START_TEST (the_table_outlives_a_restart_and_chains_work_without_a_name_node)
     name_node (OTHER, pull_port, true);
     start_registered ();
     WAIT_FOR (is_saved (pull_port));
-    datanode_stop (&node);
+    stop_node ();
     stop_name ();
     start_node ();
     send_chained (BLOCK);
@@ -300,7 +300,7 @@ START_TEST (a_table_that_is_damaged_is_asked_for_anew)
     name_node (OTHER, 28007, true);
     start_registered ();
     WAIT_FOR (is_saved (28007));
-    datanode_stop (&node);
+    stop_node ();
     ck_assert_int_eq (file_write_atomic (nodes_path (), "rubbish", 7, 0644, &error), 0);
     start_registered ();
     WAIT_FOR (is_saved (28007));

@@ -3,6 +3,8 @@
 
 #include "base/process.h"
 
+#include "free_port.h"
+
 #include <ftw.h>
 #include <unistd.h>
 
@@ -147,6 +149,8 @@ start_name (int port)
                                      .log = log_,
                                      .clock = clock_system ()};
 
+    if (port != 0)
+        wait_for_free_port (port);
     net_list_add_loopback (&list);
     ck_assert_int_eq (zap_allow (zap, "name", &list, NULL, &error), 0);
     ck_assert_msg (router_new (&name.router, &options, &error) == 0, "%s", error.text);
@@ -234,6 +238,17 @@ start_node (void)
 
     ck_assert_msg (datanode_start (&node, &options, &error) == 0, "%s", error.text);
     connect_client ();
+}
+
+void
+stop_node (void)
+{
+    int tcp_port = datanode_tcp_port (node);
+    int chain_port = datanode_chain_port (node);
+
+    datanode_stop (&node);
+    wait_for_free_port (tcp_port);
+    wait_for_free_port (chain_port);
 }
 
 void

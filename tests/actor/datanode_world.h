@@ -91,8 +91,10 @@ void name_node (uint32_t number, int chain_port, bool told);
 /* Set a key of its configuration, for its next start. */
 void set (const char *key, const char *text);
 
-/* Start it, with a client to it; start_registered: and wait until it is registered. */
+/* Start it, with a client to it; start_registered: and wait until it is registered.  Stop it, and wait until
+ * its ports are free for the next one. */
 void start_node (void);
+void stop_node (void);
 void start_registered (void);
 
 /* ---- the client ---- */
