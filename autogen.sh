@@ -34,6 +34,7 @@ mandoc               # checks the man pages
 curl                 # HTTP tests
 iproute2             # network namespaces: tests of who may connect
 procps               # ps: tests of memory
+spin                 # checks the model of the replica chain
 END
 }
 

@@ -20,7 +20,7 @@ listed () {
 sources () {
     find src tests man conf .ci -type f \
         \( -name '*.[ch1-9]' -o -name '*.def' -o -name '*.awk' -o -name '*.sh' -o -name '*.py' \
-        -o -name '*.json' -o -name '*.supp' -o -name '*.in' -o -path 'conf/*' -o -path '.ci/*' \) \
+        -o -name '*.json' -o -name '*.supp' -o -name '*.pml' -o -name '*.in' -o -path 'conf/*' -o -path '.ci/*' \) \
         -not -path 'tests/stage/*' -not -path '*/.libs/*' -not -path '*/.deps/*' \
         -not -path 'tests/fuzz/found/*' -not -name Makefile.inc | LC_ALL=C sort
 }
@@ -37,7 +37,7 @@ done)"
 verdict "each test is in a list of tests" "$( (
     grep -rlE '^UNIT_MAIN|^LLVMFuzzerTestOneInput' tests --include='*.c' | sed 's/[.]c$/.t/'
     find tests/system tests/clients tests/lint -name 't[0-9]*.sh' -o -name '*.py' -not -name litedfs_client.py -o \
-        -path 'tests/lint/*.sh' -not -name lint.sh
+        -path 'tests/lint/*.sh' -not -name lint.sh -o -path 'tests/model/*.sh'
 ) | LC_ALL=C sort | while read -r test; do
     cat tests/*/Makefile.inc | sed -e ':a' -e '/\\$/N; s/\\\n//; ta' |
         grep -E '^[A-Z_]*(TESTS|LINTS|REPLAYS) *[+]?=' | tr -s '\t ' '\n' |
