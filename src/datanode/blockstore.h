@@ -41,6 +41,7 @@
  *   blockstore_after_file_sync     files are synced, the directory writing/ is not
  *   blockstore_before_commit       all is synced, the index knows nothing yet
  *   blockstore_commit_error        the commit of the index fails, and nothing of it is there
+ *   blockstore_finish_error        the same, where a block is finished
  *   blockstore_after_commit        the index knows the blocks, their files are still in writing/
  *   blockstore_after_rename        one file is in its place
  *   blockstore_before_execute      orders are read, nothing has changed

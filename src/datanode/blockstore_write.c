@@ -523,6 +523,8 @@ commit_items (struct blockstore *self, struct blockstore_finish *items, size_t n
     bool begun = rc == 0;
     if (begun) {
         rc = add_rows (&txn, items, n, now_ms, &error);
+        if (rc == 0 && FAULT_ERROR ("blockstore_finish_error"))
+            rc = err_set_errno (&error, LITEDFS_IO, EIO, "index: commit");
         rc = blockstore_change_end (self, &txn, rc, &error);
     }
     FAULT ("blockstore_after_commit");

@@ -143,6 +143,29 @@ def same_content (a, b):
                 return True
 
 
+def sockets_of (pid):
+    """(local port, remote port, whether it listens) of each TCP socket of a process."""
+    inodes = set ()
+    for fd in os.listdir (f"/proc/{pid}/fd"):
+        try:
+            inodes.add (os.readlink (f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            pass
+    for table in ("tcp", "tcp6"):
+        with open (f"/proc/{pid}/net/{table}") as f:
+            for line in f.readlines ()[1:]:
+                part = line.split ()
+                if f"socket:[{part[9]}]" in inodes:
+                    local, remote = (int (part[i].rsplit (":", 1)[1], 16) for i in (1, 2))
+                    yield local, remote, part[3] == "0A"
+
+
+def is_stopped (pid):
+    """Whether a process stands still (SIGSTOP)."""
+    with open (f"/proc/{pid}/stat") as f:
+        return f.read ().rsplit (")", 1)[1].split ()[0] == "T"
+
+
 class Daemon:
     """One litename or litedata: its directory, its configuration, its process."""
 
@@ -236,28 +259,13 @@ class Daemon:
         return wait_for (f"{pattern!r} in the log of {self.directory}",
                          lambda: re.search (pattern, self.log ()), deadline)
 
-    def _sockets (self):
-        """(local port, whether it listens) of each TCP socket of the process."""
-        inodes = set ()
-        for fd in os.listdir (f"/proc/{self.process.pid}/fd"):
-            try:
-                inodes.add (os.readlink (f"/proc/{self.process.pid}/fd/{fd}"))
-            except FileNotFoundError:
-                pass
-        for table in ("tcp", "tcp6"):
-            with open (f"/proc/{self.process.pid}/net/{table}") as f:
-                for line in f.readlines ()[1:]:
-                    part = line.split ()
-                    if f"socket:[{part[9]}]" in inodes:
-                        yield int (part[1].rsplit (":", 1)[1], 16), part[3] == "0A"
-
     def ports (self):
         """The TCP ports on which it listens."""
-        return sorted ({port for port, listens in self._sockets () if listens})
+        return sorted ({local for local, _, listens in sockets_of (self.process.pid) if listens})
 
     def connections (self, port):
         """How many connections it has open that came in on a port."""
-        return sum (1 for local, listens in self._sockets () if local == port and not listens)
+        return sum (1 for local, _, listens in sockets_of (self.process.pid) if local == port and not listens)
 
     def descriptors (self):
         return len (os.listdir (f"/proc/{self.process.pid}/fd"))
