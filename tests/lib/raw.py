@@ -15,13 +15,21 @@ import zlib
 import msgpack
 import zmq
 
-from cluster import DEADLINE, wait_for
+from cluster import DEADLINE
 
 CHUNK = 1 << 20
 
 
 class Gone (AssertionError):
     """No reply in time; whether the request took effect is not known."""
+
+
+class Refused (AssertionError):
+    """A request that should have been carried out was not; reply says why."""
+
+    def __init__ (self, what, reply):
+        super ().__init__ (f"{what}: {reply}")
+        self.reply = reply
 
 
 def pack (request):
@@ -98,7 +106,8 @@ class Raw:
 
     def ok (self, op, payload=None, deadline=None, **fields):
         reply = self.call (op, payload, deadline, **fields)
-        assert reply["ok"], f"{op} {fields}: {reply}"
+        if not reply["ok"]:
+            raise Refused (f"{op} {fields}", reply)
         return reply
 
     def refused (self, word, op, payload=None, **fields):
@@ -158,38 +167,49 @@ class Writer:
             reply = self.node (endpoint).call (op, payload, **fields)
             if reply["ok"]:
                 return reply
-            assert reply["error"] == "busy" and time.monotonic () < end, f"{op} {fields}: {reply}"
+            if reply["error"] != "busy" or time.monotonic () > end:
+                raise Refused (f"{op} {fields}", reply)
             time.sleep (0.05)
 
+    def _holders (self, endpoint, block, reply):
+        """The nodes that have the block, when it is final; reply: the last one of its first node."""
+        end = time.monotonic () + self.deadline
+        while reply["state"] not in ("durable", "failed"):
+            assert time.monotonic () < end, f"block {block} is not final: {reply}"
+            reply = self.ask (endpoint, "block.stat", block=block, wait=1000)
+        assert reply["state"] == "durable", f"block {block}: {reply}"
+        return [copy["node"] for copy in reply["nodes"] if copy["state"] == "durable"]
+
     def block (self, created, path, block, content, count):
-        """Write one whole block; gives the map that commit wants."""
-        endpoint = block["nodes"][0]
+        """Write one whole block through its nodes; gives the map that commit wants."""
+        endpoint, *others = block["nodes"]
+        chain = [other["node"] for other in others]
         for at in range (0, len (content), CHUNK):
             part = content[at:at + CHUNK]
             last = at + CHUNK >= len (content)
             reply = self.ask (endpoint, "block.write", part, block=block["block"], offset=at,
-                              crc32=zlib.crc32 (part), last=last, file=created["file"],
+                              crc32=zlib.crc32 (part), last=last, chain=chain, file=created["file"],
                               index=block["index"], path=path, count=count if last else 0)
-        wait_for ("the block is durable", lambda: reply["state"] == "durable" or self.ask (
-            endpoint, "block.stat", block=block["block"], wait=1000)["state"] == "durable")
         return {"index": block["index"], "block": block["block"], "size": len (content),
-                "crc32": zlib.crc32 (content), "nodes": [endpoint["node"]]}
+                "crc32": zlib.crc32 (content), "nodes": self._holders (endpoint, block["block"], reply)}
 
-    def begin (self, path, content, **fields):
-        """Everything but the commit; gives the fields of file.commit, or None for an empty file."""
-        created = self.name.ok ("file.create", path=path, size=len (content), **fields)
-        if not created.get ("lease"):
-            return None
+    def blocks (self, created, path, content):
+        """Write all blocks of a file that file.create has answered for; gives the fields of file.commit."""
         size = created["block_size"]
         count = -(-len (content) // size)
         blocks = created["blocks"]
         shown = {"file": created["file"], "lease": created["lease"]}
         while len (blocks) < count:
-            blocks += self.name.ok ("file.allocate", index=len (blocks), count=count - len (blocks),
+            blocks += self.name.ok ("file.allocate", index=len (blocks), count=min (count - len (blocks), 8),
                                     **shown)["blocks"]
         done = [self.block (created, path, block, content[block["index"] * size:][:size],
                             count if block["index"] == count - 1 else 0) for block in blocks]
         return {"size": len (content), "count": count, "done": done, **shown}
+
+    def begin (self, path, content, **fields):
+        """Everything but the commit; gives the fields of file.commit, or None for an empty file."""
+        created = self.name.ok ("file.create", path=path, size=len (content), **fields)
+        return self.blocks (created, path, content) if created.get ("lease") else None
 
     def put (self, path, content, **fields):
         commit = self.begin (path, content, **fields)

@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
 from cluster import Cluster, Upload, run, same_content, wait_for  # noqa: E402
+from replicas import settled  # noqa: E402
 
 MIB = 1 << 20
 
@@ -28,6 +29,19 @@ def an_upload_goes_on_after_a_kill_of_the_name_node ():
         status, err = upload.end ()
         assert status == 0, err
         _check (c, "/f", upload.content)
+
+
+def an_upload_of_three_copies_goes_on_after_a_kill_of_the_name_node ():
+    with Cluster (nodes=3, block_size=MIB) as c:
+        upload = Upload (c, "/f", "-R", "3")
+        upload.send (5 * MIB)
+        wait_for ("bytes arrive", lambda: c.block_bytes () >= 9 * MIB)
+        c.name.kill ()
+        c.name.start (wait=False)       # the pipe may be full until it is back
+        upload.send (4 * MIB + 5)
+        status, err = upload.end ()
+        assert (status, err) == (0, "")
+        settled (c, "/f", upload.content, 3)
 
 
 def an_upload_goes_on_after_a_restart_of_the_only_data_node ():

@@ -1,25 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""kill -9 of all daemons, again and again, while several clients create, upload, move and delete: what was
-acknowledged is there byte for byte, what was acknowledged as deleted is not, and nothing is half there.
+"""kill -9 of all daemons, again and again, while clients upload, read, move and delete files of one to three
+replicas and change their replicas: what was acknowledged is there byte for byte on every node that is said
+to hold it, what was acknowledged as deleted is not, nothing is half there, and in the end every file has
+all its copies and no node a byte more.
 
 Each client owns a directory, does one thing at a time, and keeps a manifest.  Of the one request that was
 under way when a client lost its answer either outcome is right; nothing else may differ."""
+import collections
 import os
 import random
 import sys
 import threading
+import zlib
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import Cluster, run, wait_for  # noqa: E402
-from raw import Gone, Raw, Writer  # noqa: E402
+from cluster import DEADLINE, Cluster, read_file, run, wait_for  # noqa: E402
+from raw import CHUNK, Gone, Raw, Refused, Writer  # noqa: E402
 
 ROUNDS = 6
-SIZES = (0, 1, 1000, 65536, 65537, 200000, (1 << 20) + 7)
+NODES = 3
+BLOCK = 256 << 10
+SIZES = (0, 1, 1000, 65537, BLOCK, BLOCK + 1, 3 * BLOCK, 4 * BLOCK + 7)
+TRAILER = 300       # bytes of a block file beside the block, at most, with paths and blocks as short as here
+# What a client does, and how often.
+STEPS = {"put": 56, "delete": 12, "move": 10, "update": 12, "download": 10}
 
 
 class _Client:
-    """One client's life in one round.  files: what is there for certain {path: content}; unsure: {path:
-    set of contents that may be there, None for no file}."""
+    """One client's life in one round.  files: what is there for certain {path: (content, replica)}; unsure:
+    {path: set of what may be there, None for no file}."""
 
     def __init__ (self, c, number):
         self.c = c
@@ -28,12 +37,18 @@ class _Client:
         self.files = {}
         self.unsure = {}
         self.made = 0
-        self.acknowledged = 0
+        self.done = collections.Counter ()      # steps that were acknowledged
+        self.gone = None        # why there was no answer
         self.trouble = None
         self.stopping = threading.Event ()
 
+    def acknowledged (self):
+        """How many changes were."""
+        return sum (self.done.values ()) - self.done["download"]
+
     def start (self):
         self.stopping.clear ()
+        self.gone = None
         self.thread = threading.Thread (target=self.run)
         self.thread.start ()
 
@@ -44,16 +59,14 @@ class _Client:
         """After the kill: no answer will come any more."""
         self.stopping.set ()
         self.thread.join ()
-        if self.trouble:
-            raise self.trouble
 
     def run (self):
         try:
             self.open ()
             while not self.stopping.is_set ():
                 self.step ()
-        except Gone:
-            pass
+        except Gone as gone:
+            self.gone = gone
         except BaseException as error:      # for the main thread to raise
             self.trouble = error
         finally:
@@ -70,36 +83,50 @@ class _Client:
         return f"{self.root}/{'ab'[self.made % 2]}/{self.made}"
 
     def step (self):
-        """One change.  The manifest is unsure of it until it is acknowledged."""
-        kind = self.dice.random ()
-        if kind < 0.6 or not self.files:
-            path, content = self.new_path (), self.dice.randbytes (self.dice.choice (SIZES))
-            after = {path: content}
-        elif kind < 0.8:
-            path = self.dice.choice (sorted (self.files))
-            content, after = None, {path: None}
+        """One thing.  The manifest is unsure of a change until it is acknowledged."""
+        kind = self.dice.choices (list (STEPS), STEPS.values ())[0] if self.files else "put"
+        if kind == "put":
+            path = self.new_path ()
+            file = self.dice.randbytes (self.dice.choice (SIZES)), self.dice.randint (1, NODES)
         else:
             path = self.dice.choice (sorted (self.files))
-            content = None
-            target = f"{self.root}/{'ab'[path.startswith (self.root + '/a/')]}"
-            after = {path: None, f"{target}/{os.path.basename (path)}": self.files[path]}
+            file = self.files[path]
+        self.done[kind] += getattr (self, "step_" + kind) (path, *file)
+
+    def change (self, after, ask, *arguments):
+        """Ask for it; after: {path: what will be there}.  Whether it was carried out."""
         before = {p: self.files.pop (p, None) for p in after}
         self.unsure = {p: {before[p], after[p]} for p in after}
-        if len (after) == 2:
-            done = self.move (path, target)
-        elif content is None:
-            done = self.delete (path)
-        else:
-            done = self.put (path, content)
+        done = ask (*arguments)
         self.files.update ({p: x for p, x in (after if done else before).items () if x is not None})
         self.unsure = {}
-        self.acknowledged += done
+        return done
+
+    def step_put (self, path, content, replica):
+        return self.change ({path: (content, replica)}, self.put, path, content, replica)
+
+    def step_delete (self, path, *_):
+        return self.change ({path: None}, self.delete, path)
+
+    def step_move (self, path, *file):
+        target = f"{self.root}/{'ab'[path.startswith (self.root + '/a/')]}"
+        after = {path: None, f"{target}/{os.path.basename (path)}": file}
+        return self.change (after, self.move, path, target)
+
+    def step_update (self, path, content, _):
+        replica = self.dice.randint (1, NODES)
+        return self.change ({path: (content, replica)}, self.update, path, replica)
+
+    def step_download (self, path, content, _):
+        assert self.download (path) == content, f"{path}: other bytes"
+        return True
 
     def settle (self, there):
         """After a round: compare with what is there, and know what became of the unsure."""
-        for path, content in self.files.items ():
+        for path, file in self.files.items ():
             assert path in there, f"{path}: acknowledged, and gone"
-            assert there[path] == content, f"{path}: other bytes"
+            assert there[path][0] == file[0], f"{path}: other bytes"
+            assert there[path][1] == file[1], f"{path}: {there[path][1]} replicas wanted, not {file[1]}"
         for path, choices in self.unsure.items ():
             assert there.get (path) in choices, f"{path}: neither as before nor as after"
         if len (self.unsure) == 2:
@@ -117,7 +144,7 @@ class _Script (_Client):
         self.name = Raw (self.c.name)
         self.name.given_up = self.stopping
         self.writer = Writer (self.name)
-        if not self.acknowledged:
+        if not self.acknowledged ():
             for letter in "ab":
                 self.name.ok ("directory.create", path=f"{self.root}/{letter}")
 
@@ -125,28 +152,29 @@ class _Script (_Client):
         self.writer.close ()
         self.name.close ()
 
-    def put (self, path, content):
+    def carried_out (self, ask, *arguments, **fields):
         """False: refused, for want of a node."""
-        created = self.name.call ("file.create", path=path, size=len (content), ttl=3)
-        if created["ok"] and created.get ("lease"):
-            return self.write (created, path, content)
-        return self.is_done (created)
+        try:
+            ask (*arguments, **fields)
+            return True
+        except Refused as refusal:
+            assert refusal.reply["error"] in ("no_node", "busy", "locked"), refusal
+            return False
 
-    def write (self, created, path, content):
-        done = self.writer.block (created, path, created["blocks"][0], content, 1)
-        return self.is_done (self.name.call (
-            "file.commit", file=created["file"], lease=created["lease"], size=len (content), count=1,
-            done=[done]))
-
-    def is_done (self, reply):
-        assert reply["ok"] or reply["error"] in ("no_node", "busy", "locked"), reply
-        return reply["ok"]
+    def put (self, path, content, replica):
+        return self.carried_out (self.writer.put, path, content, ttl=3, replica=replica)
 
     def delete (self, path):
-        return self.is_done (self.name.call ("file.delete", path=path))
+        return self.carried_out (self.name.ok, "file.delete", path=path)
 
     def move (self, path, target):
-        return self.is_done (self.name.call ("file.move", source=path, target=target))
+        return self.carried_out (self.name.ok, "file.move", source=path, target=target)
+
+    def update (self, path, replica):
+        return self.carried_out (self.name.ok, "file.update", path=path, replica=replica)
+
+    def download (self, path):
+        return _read (self.name, self.writer, path)[0]
 
 
 class _Command (_Client):
@@ -155,11 +183,12 @@ class _Command (_Client):
     process = None
 
     def open (self):
-        if not self.acknowledged:
+        self.local = self.c.path (self.root.strip ("/"))
+        if not self.acknowledged ():
             for letter in "ab":
-                self.done ("directory", "create", "-r", f"{self.root}/{letter}")
+                self.carried_out ("directory", "create", "-r", f"{self.root}/{letter}")
 
-    def done (self, *arguments, **options):
+    def carried_out (self, *arguments, **options):
         process = self.c.litedfs_start (*arguments, **options)
         self.process = process
         if self.stopping.is_set ():
@@ -168,7 +197,7 @@ class _Command (_Client):
         if process.returncode == 0:
             return True
         if process.returncode < 0 or process.returncode == 7:
-            raise Gone ("killed, or no answer in time")
+            raise Gone (f"{arguments}: status {process.returncode}: {err}")
         assert process.returncode in (1, 5, 6) and err.startswith ("litedfs: "), (process.returncode, err)
         return False
 
@@ -178,17 +207,24 @@ class _Command (_Client):
             self.process.kill ()
         super ().end ()
 
-    def put (self, path, content):
-        local = self.c.path (self.root.strip ("/"))
-        with open (local, "wb") as f:
+    def put (self, path, content, replica):
+        with open (self.local, "wb") as f:
             f.write (content)
-        return self.done ("file", "create", "-l", local, "-r", path, "-L", "3")
+        return self.carried_out ("file", "create", "-l", self.local, "-r", path, "-R", str (replica),
+                                 "-L", "3")
 
     def delete (self, path):
-        return self.done ("file", "delete", "-r", path)
+        return self.carried_out ("file", "delete", "-r", path)
 
     def move (self, path, target):
-        return self.done ("file", "move", "-s", path, "-t", target)
+        return self.carried_out ("file", "move", "-s", path, "-t", target)
+
+    def update (self, path, replica):
+        return self.carried_out ("file", "update", "-r", path, "-R", str (replica))
+
+    def download (self, path):
+        assert self.carried_out ("file", "download", "-r", path, "-l", self.local, "--force"), path
+        return read_file (self.local)
 
 
 def _tree (name, path="/"):
@@ -210,25 +246,42 @@ def _tree (name, path="/"):
         cursor = {"cursor": page["cursor"]}
 
 
-def _read (c, name, writer, path):
-    """A file's bytes, by raw requests."""
+def _copy (name, writer, path, block, endpoint):
+    """A block's bytes on one node, or None if that is no holder of it any more."""
+    got = b""
+    try:
+        while len (got) < block["size"]:
+            got += writer.ask (endpoint, "block.read", block=block["id"], offset=len (got),
+                               size=min (CHUNK, block["size"] - len (got)))["payload"]
+        return got
+    except Refused as refusal:
+        now = name.ok ("file.info", path=path)["blocks"][block["index"]]["nodes"]
+        if refusal.reply["error"] != "not_found" or endpoint["node"] in now:
+            raise
+        return None
+
+
+def _read (name, writer, path):
+    """(content, replica) of a file, after each block was read from every node that is said to hold it."""
     info = name.ok ("file.info", path=path)
-    out = b""
+    endpoints = {endpoint["node"]: endpoint for endpoint in info["nodes"]}
+    content = b""
     for block in info["blocks"]:
-        endpoint = next (n for n in info["nodes"] if n["node"] == block["nodes"][0])
-        for at in range (0, block["size"], 1 << 20):
-            out += writer.node (endpoint).ok (
-                "block.read", block=block["id"], node=endpoint["node"], offset=at,
-                size=min (1 << 20, block["size"] - at))["payload"]
-    assert len (out) == info.get ("size", 0), path
-    return out
+        assert len (set (block["nodes"])) == len (block["nodes"]) > 0, f"{path}: {block}"
+        copies = {_copy (name, writer, path, block, endpoints[number]) for number in block["nodes"]}
+        copies.discard (None)
+        assert len (copies) == 1, f"{path}: {len (copies)} different copies of {block}"
+        content += copies.pop ()
+        assert zlib.crc32 (content[-block["size"]:]) == block["crc32"], f"{path}: the CRC of {block}"
+    assert len (content) == info.get ("size", 0), path
+    return content, info["replica"]
 
 
 def _check (c, clients):
-    """All that is there against all manifests, and the totals against a recount."""
+    """All that is there against all manifests, and the totals against a recount; gives the files."""
     with Raw (c.name) as name, Writer (name) as writer:
         files, directories = _tree (name)
-        there = {path: _read (c, name, writer, path) for path in files}
+        there = {path: _read (name, writer, path) for path in files}
         for client in clients:
             client.settle ({p: x for p, x in there.items () if p.startswith (client.root + "/")})
         for directory in ["/", *directories]:
@@ -240,39 +293,80 @@ def _check (c, clients):
         info = name.ok ("cluster.info")
         assert (info["files"], info["directories"], info["bytes"]) == \
             (len (files), len (directories), sum (files.values ())), info
-    return len (files)
+    return there
+
+
+def _wait_for_all_copies (c, files):
+    """Every file gets the replicas that are wanted, and no node keeps a byte more."""
+    def has_all (info):
+        return info["current_replica"] == info["replica"] and \
+            all (len (block["nodes"]) == info["replica"] for block in info["blocks"])
+
+    lacking = set (files)
+    with Raw (c.name) as name:
+        def none_lacks ():
+            lacking.difference_update ([p for p in lacking if has_all (name.ok ("file.info", path=p))])
+            return not lacking
+        wait_for ("every file has its copies", none_lacks, 3 * DEADLINE)
+    least = sum (len (content) * replica for content, replica in files.values ())
+    blocks = sum (-(-len (content) // BLOCK) * replica for content, replica in files.values ())
+    wait_for ("the disks have these bytes and no others",
+              lambda: least <= c.block_bytes () <= least + blocks * TRAILER)
+
+
+def _kill_all (c, order):
+    """How many were alive."""
+    alive = 0
+    for daemon in order:
+        alive += daemon.process.poll () is None
+        daemon.process.kill ()
+    for daemon in order:
+        daemon.kill ()
+    return alive
+
+
+def _round (c, clients, dice):
+    """Load until each client had some answers, then the kill; how many daemons it met alive."""
+    before = [client.acknowledged () for client in clients]
+    for client in clients:
+        client.start ()
+    wanted = dice.randrange (3, 12)
+    try:
+        wait_for ("every client was answered", lambda: all (
+            x.acknowledged () >= b + wanted or not x.alive () for x, b in zip (clients, before)))
+        for client in clients:
+            assert not client.gone, f"{client.root}: nothing was killed, and {client.gone}"
+        killed = _kill_all (c, dice.sample (c.daemons (), len (c.daemons ())))
+    finally:
+        for client in clients:
+            client.end ()
+    for client, b in zip (clients, before):
+        if client.trouble:
+            raise client.trouble
+        assert client.acknowledged () > b, f"{client.root}: nothing was acknowledged"
+    return killed
 
 
 def what_was_acknowledged_is_there_after_each_kill_of_everything ():
     killed = 0
-    with Cluster (nodes=2, name_settings={"delete_delay": "0.2"}) as c:
+    with Cluster (nodes=NODES, block_size=BLOCK, name_settings={"delete_delay": "0.2"}) as c:
         clients = [_Script (c, 1), _Script (c, 2), _Script (c, 3), _Command (c, 4), _Command (c, 5)]
         dice = random.Random (99)
-        for number in range (ROUNDS):
-            before = [client.acknowledged for client in clients]
-            for client in clients:
-                client.start ()
-            wanted = dice.randrange (3, 12)
-            wait_for ("every client was answered", lambda: all (
-                x.acknowledged >= b + wanted or not x.alive () for x, b in zip (clients, before)))
-            for daemon in dice.sample (c.daemons (), len (c.daemons ())):
-                killed += daemon.process.poll () is None
-                daemon.process.kill ()
-            for daemon in c.daemons ():
-                daemon.kill ()
-            for client in clients:
-                client.end ()
-            for client, b in zip (clients, before):
-                assert client.acknowledged > b, f"{client.root}: nothing was acknowledged in round {number}"
+        for _ in range (ROUNDS):
+            killed += _round (c, clients, dice)
             c.start ()
             _check (c, clients)
-        assert killed == ROUNDS * 3, killed
+        assert killed == ROUNDS * (1 + NODES), killed
+        done = sum ((client.done for client in clients), collections.Counter ())
         for daemon in c.daemons ():
             assert daemon.stop () == 0
         c.start ()
-        left = _check (c, clients)
-        assert left > 0
-        print (f"# {sum (x.acknowledged for x in clients)} changes acknowledged, {left} files left")
+        files = _check (c, clients)
+        _wait_for_all_copies (c, files)
+        assert _check (c, clients) == files
+        print (f"# acknowledged: {dict (done)}; {len (files)} files left")
+        assert files and all (done[kind] > 0 for kind in STEPS), done
+        assert {replica for _, replica in files.values ()} == {1, 2, 3}
         # With all files deleted and all leases ended no byte is left: garbage survives kills too.
         for client in clients:
             c.litedfs ("directory", "delete", "-r", client.root)
