@@ -7,7 +7,8 @@
 # its description.  There each field must be named, as a word, with an effect other than READS, and
 # no item of a field's name may stand there that the table does not have.  Tables say of each field
 # what the codec does: ".It Ic path Ta required Ta text 1..4096", in this order, below a row
-# ".It Sy Request ...", Reply, or Field for a record.  Each error's row has its two numbers.
+# ".It Sy Request ...", Reply, or Field for a record.  Each error's row has its two numbers, and each
+# op has a row there with the words that it may be refused with (".It Ic file.delete Ta not_found, ...").
 . "$(dirname "$0")/lint.sh"
 
 page=man/litedfs-protocol.7
@@ -109,4 +110,15 @@ verdict "every error has its exit status and its HTTP status" "$(
         src/base/err.def | while read -r word exit http; do
         grep -qE "^\.It Ic $word Ta $exit Ta $http Ta " "$page" || echo "$word: $exit, $http"
     done)"
+
+# "OP WORDS" for each row of the table of what requests are refused with.
+refusals=$(sed -n '/^\.Sh ERROR WORDS/,/^\.Sh EXAMPLES/s/^\.It Ic \([a-z]*\.[a-z_]*\) Ta /\1 /p' "$page")
+verdict "every message has a row with the words that it may be refused with" "$(LC_ALL=C comm -3 \
+    <(awk '$1 == "op" {print $2}' <<<"$rows" | LC_ALL=C sort) <(sed 's/ .*//' <<<"$refusals" | LC_ALL=C sort) |
+        sed -e 's/^\t\(.*\)/\1: a row too many/; t' -e 's/$/: no row/')"
+verdict "the words of these rows are error words" "$(while read -r op said; do
+    for word in $(sed -e 's/([^)]*)//g; s/[ ,]\{1,\}/ /g; s/^none$//; s/^see there$//; s/^no reply$//' <<<"$said"); do
+        grep -qx "$word" <<<"$words" || echo "$op: $word"
+    done
+done <<<"$refusals")"
 finish
