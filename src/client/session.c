@@ -23,7 +23,8 @@
 #define REQUEST_TIMEOUT_MS 60000
 #define HTTP_PORT 9000   // of an address without a port
 #define WITNESS_MS 1000  // between two requests that ask whether anybody is there
-#define FRESH_MS 2500    // for so long an answer shows that somebody is
+#define FRESH_MS 2500    // for so long an answer shows that somebody is,
+#define PROOF_MS 1500    // and after so long others that were asked, too, would have answered
 #define PING_MS 1000     // between two signs of life that a peer is asked for
 #define HANDSHAKE_MS 500 // a connection that takes longer is in trouble
 
@@ -338,11 +339,15 @@ on_witness (void *arg, struct message *message, zmq_msg_t *payload,
     (void) payload;
 
     self->witness_id = 0;
-    if (!failure || failure->number != LITEDFS_CANCELLED)
-        self->answered_ms = clock_mono (self->clock);
+    if (failure && failure->number == LITEDFS_CANCELLED)
+        return;
+    int64_t now_ms = clock_mono (self->clock);
+    if (self->answered_ms == 0 || now_ms - self->answered_ms >= FRESH_MS)
+        self->answering_ms = now_ms;
+    self->answered_ms = now_ms;
 }
 
-/* Whether the name node was heard of late.  It is asked for next to nothing. */
+/* Whether the name node was heard of late, and for a while.  It is asked for next to nothing. */
 static bool
 has_witness (litedfs_t *self)
 {
@@ -356,7 +361,8 @@ has_witness (litedfs_t *self)
         self->witness_id = id > 0 ? id : 0;
         self->asked_ms = now_ms;
     }
-    return self->answered_ms > 0 && now_ms - self->answered_ms < FRESH_MS;
+    return self->answered_ms > 0 && now_ms - self->answered_ms < FRESH_MS &&
+           now_ms - self->answering_ms >= PROOF_MS;
 }
 
 bool

@@ -52,6 +52,7 @@ struct litedfs {
     int64_t witness_id; // of a request to the name node: is anybody there?  0: none
     int64_t asked_ms;   // monotonic; when it was sent
     int64_t answered_ms;
+    int64_t answering_ms; // since when it answers without a gap
 };
 
 /* Ask the name node and wait; as dealer_call, with the session's timeout and cancellation. */
@@ -86,7 +87,8 @@ int session_peer_trouble (const litedfs_t *session, const struct peer *peer);
 bool session_peer_silent (const struct peer *peer, litedfs_error_t *error);
 
 /* The same for who must be sure, to be called again and again: the name node is asked meanwhile, and must
- * have answered of late, or nobody was to be heard for SESSION_ALONE_MS. */
+ * have answered of late and for a while, or nobody was to be heard for SESSION_ALONE_MS.  When our own
+ * network was away the first answer is no proof: the peer's may be on its way, too. */
 bool session_peer_lost (litedfs_t *session, const struct peer *peer, litedfs_error_t *error);
 
 /* Poll the name node's DEALER, all peers, the cancellation and `extra` (count of them, filled by the

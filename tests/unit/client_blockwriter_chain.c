@@ -134,6 +134,21 @@ START_TEST (with_nobody_to_be_heard_the_node_is_not_given_up)
 }
 END_TEST
 
+START_TEST (after_our_own_network_was_away_the_node_may_be_heard_later_than_the_name_node)
+{
+    start_file (6 * MIB, 8 * MIB);
+    turn_until (one_chunk_is_acked, 10000);
+    node_mute = name_mute = true;
+    turn_on (15000);
+    unmute_name ();
+    turn_on (1000);
+    ck_assert_int_ne (writer.state, BLOCKWRITER_FAILED);
+    unmute_node ();
+    ck_assert_int_eq (run_to_end (STEP_MS, 60000), 0);
+    check_block (6 * MIB);
+}
+END_TEST
+
 START_TEST (it_is_given_up_all_the_same_when_that_lasts_for_a_minute)
 {
     start_file (6 * MIB, 8 * MIB);
@@ -257,15 +272,17 @@ START_TEST (what_is_silent_while_we_do_not_run_is_forgiven)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("client_blockwriter_chain", setup, teardown,
-                   every_chunk_names_the_nodes_that_follow_and_the_durable_ones_are_known,
-                   a_first_node_that_only_passes_on_is_not_among_the_durable_ones,
-                   a_block_that_is_finished_and_that_nobody_has_has_failed,
-                   a_silent_node_is_given_up_after_five_seconds,
-                   with_nobody_to_be_heard_the_node_is_not_given_up,
-                   it_is_given_up_all_the_same_when_that_lasts_for_a_minute,
-                   a_node_that_needs_long_is_asked_each_second_and_not_given_up,
-                   a_sync_of_a_minute_is_waited_for, another_node_that_advances_is_progress,
-                   when_the_first_node_falls_silent_what_others_have_is_enough,
-                   a_block_that_the_node_gave_up_because_we_were_silent_is_begun_anew,
-                   that_is_tried_for_75_seconds, what_is_silent_while_we_do_not_run_is_forgiven)
+UNIT_MAIN_FIXTURE (
+    "client_blockwriter_chain", setup, teardown,
+    every_chunk_names_the_nodes_that_follow_and_the_durable_ones_are_known,
+    a_first_node_that_only_passes_on_is_not_among_the_durable_ones,
+    a_block_that_is_finished_and_that_nobody_has_has_failed,
+    a_silent_node_is_given_up_after_five_seconds,
+    with_nobody_to_be_heard_the_node_is_not_given_up,
+    after_our_own_network_was_away_the_node_may_be_heard_later_than_the_name_node,
+    it_is_given_up_all_the_same_when_that_lasts_for_a_minute,
+    a_node_that_needs_long_is_asked_each_second_and_not_given_up,
+    a_sync_of_a_minute_is_waited_for, another_node_that_advances_is_progress,
+    when_the_first_node_falls_silent_what_others_have_is_enough,
+    a_block_that_the_node_gave_up_because_we_were_silent_is_begun_anew,
+    that_is_tried_for_75_seconds, what_is_silent_while_we_do_not_run_is_forgiven)

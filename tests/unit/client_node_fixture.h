@@ -61,8 +61,15 @@ static uint64_t chain[4]; // the nodes after it
 static size_t chain_count;
 static struct wire_replica said[8]; // what it says of itself and the others; none: nothing
 static size_t said_count;
-static bool node_mute;         // it says nothing at all
-static bool name_mute;         // and so does the name node
+static bool node_mute; // it says nothing at all
+static bool name_mute; // and so does the name node
+
+/* What was asked last of who said nothing. */
+static struct asked {
+    struct route route;
+    uint64_t id;
+} unanswered, unanswered_list;
+
 static unsigned name_requests; // that came
 static enum deed (*deed_of) (unsigned n);
 static enum deed always; // TAKE at first
@@ -223,7 +230,7 @@ on_write (struct request *request)
 }
 
 static inline void
-on_stat (const struct request *request)
+answer_stat (const struct route *route, uint64_t id)
 {
     struct block_stat_reply reply = {.offset = node_knows ? said_offset () : 0,
                                      .state = node_state (),
@@ -231,8 +238,7 @@ on_stat (const struct request *request)
                                      .nodes = said,
                                      .nodes_count = said_count};
     stats++;
-    router_reply (router, &request->route, request->message->envelope.id, TYPE (block_stat),
-                  &reply, NULL);
+    router_reply (router, route, id, TYPE (block_stat), &reply, NULL);
 }
 
 static inline void
@@ -241,9 +247,29 @@ answer_list (const struct request *request)
     const struct node_list_reply reply = {.table = 1};
 
     name_requests++;
-    if (!name_mute)
+    if (name_mute)
+        unanswered_list = (struct asked){request->route, request->message->envelope.id};
+    else
         router_reply (router, &request->route, request->message->envelope.id, TYPE (node_list),
                       &reply, NULL);
+}
+
+/* Name node and data node are there again, and answer what they were asked last. */
+static inline void
+unmute_name (void)
+{
+    const struct node_list_reply reply = {.table = 1};
+
+    name_mute = false;
+    router_reply (router, &unanswered_list.route, unanswered_list.id, TYPE (node_list), &reply,
+                  NULL);
+}
+
+static inline void
+unmute_node (void)
+{
+    node_mute = false;
+    answer_stat (&unanswered.route, unanswered.id);
 }
 
 static inline void
@@ -255,12 +281,14 @@ run_node (void)
     while (router_receive (router, &request)) {
         if (request->message->type->number == MESSAGE_node_list)
             answer_list (request);
+        else if (node_mute && request->message->type->number == MESSAGE_block_stat)
+            unanswered = (struct asked){request->route, request->message->envelope.id};
         else if (node_mute)
             ;
         else if (request->message->type->number == MESSAGE_block_write)
             on_write (request);
         else
-            on_stat (request);
+            answer_stat (&request->route, request->message->envelope.id);
         request_destroy (&request);
     }
     while (router_closed (router, &ended))
