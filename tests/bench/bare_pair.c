@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,9 @@
 
 #define CHUNK ((size_t) 1 << 20)
 #define WINDOW 32
+
+/* Chunks stay with malloc when they are freed, as in the daemons. */
+#define KEEP (64 << 20)
 
 /* What is asked for and, with its CRC, answered. */
 struct header {
@@ -161,6 +165,8 @@ main (int argc, char **argv)
         fprintf (stderr, "usage: bare_pair SOURCE TARGET\n");
         return 2;
     }
+    mallopt (M_MMAP_THRESHOLD, KEEP);
+    mallopt (M_TRIM_THRESHOLD, KEEP);
     check (stat (argv[1], &about), argv[1]);
     check (pipe (pipes), "pipe");
     pid_t server = fork ();

@@ -129,11 +129,21 @@ class Bench:
 
     def dd (self, count):
         """So many at once; the seconds until the last has ended."""
+        targets = [self.new_path () for _ in range (count)]
         began = time.monotonic ()
-        running = [subprocess.Popen (["dd", f"if={self.source}", f"of={self.new_path ()}", "bs=1M",
-                                      "conv=fdatasync"], stderr=subprocess.DEVNULL) for _ in range (count)]
+        running = [subprocess.Popen (["dd", f"if={self.source}", f"of={target}", "bs=1M", "conv=fdatasync"],
+                                     stderr=subprocess.DEVNULL) for target in targets]
         assert all (process.wait () == 0 for process in running), "dd failed"
-        return time.monotonic () - began
+        seconds = time.monotonic () - began
+        for target in targets:
+            os.unlink (target)  # so that its memory is free for what is compared with it
+        return seconds
+
+    def cp (self, target):
+        """The seconds of a copy, which is removed again."""
+        seconds = timed ("cp", self.source, target)
+        os.unlink (target)
+        return seconds
 
     def client (self, c, title, *arguments):
         """The seconds that a command takes, whose memory is watched under this title."""
@@ -155,15 +165,14 @@ class Bench:
         settle (MIB * replicas)
         self.table.add (dd, "MiB/s", MIB / self.dd (replicas))
         settle ()
-        self.table.add (cp, "MiB/s", MIB / timed ("cp", self.source, self.new_path ()))
+        self.table.add (cp, "MiB/s", MIB / self.cp (self.new_path ()))
         settle (MIB * replicas)
         self.table.add (f"{group}: upload", "MiB/s", MIB / self.upload (c, group, "/f", replicas),
                         beside=(dd, cp))
 
     def down (self, c, group, pair, cp):
         settle ()
-        self.table.add (cp, "MiB/s", MIB / timed ("cp", self.source, self.back))
-        os.unlink (self.back)
+        self.table.add (cp, "MiB/s", MIB / self.cp (self.back))
         settle ()
         seconds, cpu = numbers ("bare_pair", self.source, self.back)
         os.unlink (self.back)
