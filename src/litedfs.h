@@ -115,8 +115,8 @@ typedef struct {
     litedfs_kind_t kind;
     char *name;               // last part of the path
     char id[LITEDFS_ID_SIZE]; // of a file; "" for a directory
-    uint64_t size;    // of a file; for a directory the bytes below it (litedfs_stat only)
-    uint32_t replica; // copies wanted; 0 for a directory
+    uint64_t size;            // of a file; for a directory the bytes of all files below it
+    uint32_t replica;         // copies wanted; 0 for a directory
     uint64_t ctime_ms;
     uint64_t mtime_ms;
     uint64_t files; // of a directory, everything below it
@@ -234,7 +234,8 @@ typedef struct {
 
 /* Read a whole file into an open descriptor: a regular file is written from its start, in any order, and
  * cut to the size; anything else gets the bytes in order.  Every byte was checked when this returns 0.
- * LITEDFS_CORRUPT or LITEDFS_UNREACHABLE when no node could give a block whole, named in the text. */
+ * When no node could give a block whole: the error of the last one that was asked, node and block named in
+ * the text (LITEDFS_CORRUPT, LITEDFS_UNREACHABLE, LITEDFS_IO, LITEDFS_BUSY, ...). */
 int litedfs_download (litedfs_t *session, const char *path, int fd,
                       const litedfs_download_options_t *options, litedfs_error_t *error);
 

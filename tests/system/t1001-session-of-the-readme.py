@@ -98,6 +98,8 @@ def the_session_of_the_readme_word_for_word ():
         assert len (ids) == 1, f"the id did not survive the move: {ids}"
         assert same_content (c.path ("examples.tar.gz"), c.path ("test.tar.gz"))
         assert _json (c, "file", "info", "-r", "/test/test.tar.gz", "--json")["replica"] == 3
+        wait_for ("all three copies are there", lambda: _json (
+            c, "file", "info", "-r", "/test/test.tar.gz", "--json")["current_replica"] == 3)
 
 
 def every_other_change_has_its_sentence ():

@@ -142,7 +142,7 @@ happen (int event, bool *written, bool *synced_early)
 }
 
 static void
-try_order (const int *order)
+try_good_order (const int *order)
 {
     bool written = false;
     bool synced_early = false;
@@ -163,8 +163,51 @@ try_order (const int *order)
     forget_all ();
 }
 
+/* What may happen when our disk fails and the next node dies. */
+enum { OWN_FAILS, LOST, LATE, FORGOT, TWICE, LOOK, WAIT };
+
 static void
-permute (int *order, int from)
+happen_badly (int event)
+{
+    if (event == OWN_FAILS)
+        disk_writes (LITEDFS_IO);
+    else if (event == LOST)
+        lose (2);
+    else if (event == LATE)
+        ACKED (0, LINE (2, RECEIVING, UNIT), LINE (3, RECEIVING, 0));
+    else if (event == FORGOT)
+        REFUSED (LITEDFS_GAP, LINE (2, UNKNOWN, 0));
+    else if (event == TWICE)
+        put_chain (two_three, 0, UNIT, true);
+    else if (event == LOOK)
+        stat_block (BLOCK, 500);
+    else
+        tick (600);
+}
+
+static void
+try_bad_order (const int *order)
+{
+    make_pipeline (36 * MIB);
+    put_chain (two_three, 0, UNIT, true);
+    for (int i = 0; i < EVENTS; i++)
+        happen_badly (order[i]);
+    ACKED (0, LINE (3, DURABLE, UNIT));
+    uint64_t last = stat_block (BLOCK, 0);
+    assert_state (last, REPLICA_DURABLE, UNIT);
+    assert_line (last, 0, SELF, REPLICA_RELAY, UNIT);
+    ck_assert_int_eq (answer_lines[last][1].state, REPLICA_FAILED);
+    assert_line (last, 2, 3, REPLICA_DURABLE, UNIT);
+    for (uint64_t token = 0; token < next_token; token++)
+        ck_assert_uint_eq (answers[token], 1);
+    ck_assert_uint_eq (pipeline_reserved (pipeline), 0);
+    ck_assert_uint_eq (passed_count, 1);
+    ck_assert_uint_eq (abandoned, 1);
+    forget_all ();
+}
+
+static void
+permute (int *order, int from, void (*try_order) (const int *order))
 {
     if (from == EVENTS)
         try_order (order);
@@ -172,7 +215,7 @@ permute (int *order, int from)
         int other = order[i];
         order[i] = order[from];
         order[from] = other;
-        permute (order, from + 1);
+        permute (order, from + 1, try_order);
         order[from] = order[i];
         order[i] = other;
     }
@@ -184,7 +227,17 @@ START_TEST (the_events_of_the_end_may_come_in_any_order)
 
     for (int i = 0; i < EVENTS; i++)
         order[i] = i;
-    permute (order, 0);
+    permute (order, 0, try_good_order);
+}
+END_TEST
+
+START_TEST (so_may_those_of_an_end_with_a_disk_that_fails_and_a_node_that_dies)
+{
+    int order[EVENTS];
+
+    for (int i = 0; i < EVENTS; i++)
+        order[i] = i;
+    permute (order, 0, try_bad_order);
 }
 END_TEST
 
@@ -194,4 +247,5 @@ UNIT_MAIN_FIXTURE ("datanode_pipeline_ends", setup, teardown,
                    an_order_to_delete_is_told_to_those_before_us,
                    a_relay_that_is_final_makes_way_for_a_copy_by_order,
                    a_silent_node_before_us_loses_the_block,
-                   the_events_of_the_end_may_come_in_any_order)
+                   the_events_of_the_end_may_come_in_any_order,
+                   so_may_those_of_an_end_with_a_disk_that_fails_and_a_node_that_dies)

@@ -106,7 +106,7 @@ def main():
         sides = [side for side in ("request", "reply") if side in vector]
         lines = [f"request {vector['request_hex']}" if side == "request" else
                  f"reply {op} {vector['reply_hex']}" for side in sides]
-        for side, got in zip(sides, recode(lines)):
+        for side, got in zip(sides, recode(lines), strict=True):
             if got != vector[side + "_hex"]:
                 findings.append(f"{side}: the codec writes {got}")
         verdict(f"{op} has the bytes that it had", findings)
