@@ -16,9 +16,10 @@ ours () {
 }
 
 verdict "the licence is named at the top" "$(ours |
-    grep -E '[.](c|h|def|sh|py|awk|inc|ac|am|[1-8])$' | while read -r file; do
-    head -n 2 "$file" | grep -q 'SPDX-License-Identifier: MIT' || echo "$file"
-done)"
+    grep -E '[.](c|h|def|sh|py|awk|inc|ac|am|[1-8])$' |
+    xargs awk 'FNR == 1 {if (file && !named) print file; file = FILENAME; named = 0}
+               FNR <= 2 && /SPDX-License-Identifier: MIT/ {named = 1}
+               END {if (file && !named) print file}')"
 
 guard () { # FILE: src/base/err.h has LITEDFS_BASE_ERR_H, src/litedfs.h has LITEDFS_H
     name=${1#src/}
