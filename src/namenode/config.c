@@ -61,6 +61,9 @@ const struct option_row namenode_options[] = {
      NULL, false},
     {"delete_delay", NULL, OPTION_SECONDS, AT (delete_delay), "60", 0, 86400, false,
      "seconds for which readers may still have the blocks of a deleted file", NULL, false},
+    {"repair_delay", NULL, OPTION_SECONDS, AT (repair_delay), "60", 0, 86400, false,
+     "seconds after which the copies of a data node that is offline are made elsewhere", NULL,
+     false},
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 

@@ -31,6 +31,7 @@ struct namenode_config {
     int64_t ballast_size;
     int64_t storage_preserve_space;
     double delete_delay;
+    double repair_delay;
 };
 
 /* The table of its keys, for base/conf and for what prints or compares it. */

@@ -25,6 +25,7 @@ struct op_settings {
     struct uuid cluster;
     uint64_t block_size;
     uint64_t delete_delay_ms;
+    int64_t repair_delay_ms;
     struct log *log;
 };
 

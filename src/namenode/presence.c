@@ -81,7 +81,8 @@ make_fit (struct presence *self, const struct nodes_view *view, int64_t now_ms)
 }
 
 bool
-presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms)
+presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms,
+                 int64_t delay_ms)
 {
     bool changed = false;
 
@@ -92,10 +93,11 @@ presence_update (struct presence *self, const struct nodes_view *view, int64_t n
         const struct node *node = nodes_view_find (view, seen->number);
         bool online = node && node->online;
         if (online != seen->online) {
+            changed = changed || !online;
             seen->online = online;
             seen->since_ms = now_ms;
         }
-        bool gone = !online && now_ms - seen->since_ms >= PRESENCE_GONE_MS;
+        bool gone = !online && now_ms - seen->since_ms >= delay_ms;
         changed = changed || gone != seen->gone;
         seen->gone = gone;
     }

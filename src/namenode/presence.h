@@ -11,16 +11,15 @@
 
 #include "namenode/nodes.h"
 
-/* A node that is offline for this long is gone. */
-#define PRESENCE_GONE_MS 60000
-
 struct presence;
 
 struct presence *presence_new (void); // NULL: out of memory
 void presence_destroy (struct presence **self);
 
-/* Take notice of who is there now.  True if somebody is gone, or came back, since the last time. */
-bool presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms);
+/* Take notice of who is there now; who is offline for delay_ms is gone.  True if since the last time
+ * somebody went, is gone, or came back who was gone. */
+bool presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms,
+                      int64_t delay_ms);
 
 /* Whether what the node holds counts: it is not gone.  Nodes that nobody knows are. */
 bool presence_counts (const struct presence *self, uint32_t number);

@@ -502,7 +502,7 @@ take_notice (struct repair *self, const struct repair_frame *frame, int64_t now_
     if (!news)
         return;
     self->noticed_ms = now_ms;
-    if (presence_update (self->presence, frame->nodes, now_ms)) {
+    if (presence_update (self->presence, frame->nodes, now_ms, frame->repair_delay_ms)) {
         repair_walk_hurry (&self->walk);
         self->sweep.again = true;
     }

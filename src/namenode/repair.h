@@ -30,6 +30,7 @@ struct repair_frame {
     const struct clock *clock;
     struct log *log; // may be NULL
     uint64_t delete_delay_ms;
+    int64_t repair_delay_ms; // a node that is offline for so long is gone
 };
 
 struct repair *repair_new (void); // NULL: out of memory

@@ -83,11 +83,15 @@ look (struct repair_run *run, const struct block_row *row, struct findings *out,
     return rc;
 }
 
-/* How many holders count. */
+/* How many holders count.  The last one that is there is not left alone for the time in which others are
+ * expected back: one of them does not count, so that one more copy is made at once. */
 static uint32_t
-good (const struct findings *findings)
+good (const struct findings *findings, uint32_t wanted)
 {
-    return findings->counts[LIVE] + findings->counts[AWAY] + findings->counts[YOUNG];
+    uint32_t there = findings->counts[LIVE] + findings->counts[YOUNG];
+    uint32_t all = there + findings->counts[AWAY];
+
+    return there == 1 && wanted > 1 && all >= wanted ? wanted - 1 : all;
 }
 
 int
@@ -97,7 +101,7 @@ repair_block_is_fine (struct repair_run *run, const struct block_row *row, uint3
     struct findings findings;
     int rc = look (run, row, &findings, error);
 
-    *out = rc == 0 && findings.counts[STALE] == 0 && good (&findings) >= wanted &&
+    *out = rc == 0 && findings.counts[STALE] == 0 && good (&findings, wanted) >= wanted &&
            findings.counts[LIVE] <= wanted;
     return rc;
 }
@@ -437,14 +441,14 @@ add_holders (struct repair_run *run, struct block_row *row, uint32_t wanted,
     bool busy = false;
 
     find_targets (run, row->block, &under_way);
-    int rc = adopt (run, row, findings, &under_way, wanted - good (findings), error);
+    int rc = adopt (run, row, findings, &under_way, wanted - good (findings, wanted), error);
     if (rc < 0)
         return rc;
-    uint32_t expected = good (findings) + (uint32_t) under_way.count;
+    uint32_t expected = good (findings, wanted) + (uint32_t) under_way.count;
     if (expected < wanted && findings->counts[LIVE] > 0)
         rc = order_copies (run, row, findings, &under_way, wanted - expected, &ordered, &busy,
                            error);
-    if (good (findings) >= wanted)
+    if (good (findings, wanted) >= wanted)
         *out = REPAIR_FINE;
     else if (busy)
         *out = REPAIR_BUSY;
@@ -470,13 +474,13 @@ repair_block_mend (struct repair_run *run, struct block_row *row, uint32_t wante
     if (rc == 0)
         rc = drop_stale (run, row, &findings, error);
     *out = REPAIR_FINE;
-    if (rc == 0 && good (&findings) < wanted)
+    if (rc == 0 && good (&findings, wanted) < wanted)
         rc = add_holders (run, row, wanted, &findings, out, error);
     else if (rc == 0)
         rc = drop_surplus (run, row, wanted, &findings, error);
     if (rc < 0)
         return rc;
-    if (*out == REPAIR_FINE && good (&findings) > wanted)
+    if (*out == REPAIR_FINE && good (&findings, wanted) > wanted)
         *out = findings.counts[YOUNG] > 0 ? REPAIR_SOON : REPAIR_STUCK;
     if (row->nodes_count == before_count &&
         memcmp (before, row->nodes, before_count * sizeof *before) == 0)

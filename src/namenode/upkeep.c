@@ -30,6 +30,7 @@ repair_frame_of (const struct batch_context *context)
         .clock = context->clock,
         .log = context->log,
         .delete_delay_ms = context->settings->delete_delay_ms,
+        .repair_delay_ms = context->settings->repair_delay_ms,
     };
 }
 

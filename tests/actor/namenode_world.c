@@ -67,6 +67,7 @@ setup (void)
         .sync = true,
         .map_size = 4 << 20,
         .delete_delay = 60,
+        .repair_delay = 60,
     };
     start_namenode ();
 }

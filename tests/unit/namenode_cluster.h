@@ -20,7 +20,7 @@
 
 #include "namenode_store.h"
 
-enum { NODES = 6, BLOCK = 100, DELAY_MS = 60000, THINGS_MAX = 8192 };
+enum { NODES = 6, BLOCK = 100, DELAY_MS = 60000, GONE_MS = 60000, THINGS_MAX = 8192 };
 
 /* What a data node has. */
 struct disk_block {
@@ -83,7 +83,10 @@ static inline struct repair_frame
 repair_frame_now (void)
 {
     return (struct repair_frame){
-        .nodes = cluster.view, .clock = &cluster.clock.clock, .delete_delay_ms = DELAY_MS};
+        .nodes = cluster.view,
+        .clock = &cluster.clock.clock,
+        .delete_delay_ms = DELAY_MS,
+        .repair_delay_ms = GONE_MS};
 }
 
 /* One transaction of repair, which comes to something or not; false if nothing is wanted. */

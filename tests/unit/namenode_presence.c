@@ -6,6 +6,8 @@
 
 #include "unit.h"
 
+enum { GONE_MS = 60000 };
+
 static struct presence *presence;
 static struct nodes_view *view;
 
@@ -40,20 +42,20 @@ update (const char *states, int64_t now_ms)
         view->nodes[i].number = (uint32_t) i + 1;
         view->nodes[i].online = states[i] == '+';
     }
-    return presence_update (presence, view, now_ms);
+    return presence_update (presence, view, now_ms, GONE_MS);
 }
 
 START_TEST (a_node_that_is_away_counts_until_it_is_gone)
 {
     ck_assert (!update ("++", 1000));
-    ck_assert (!update ("+-", 2000));
+    ck_assert (update ("+-", 2000));
     ck_assert (presence_counts (presence, 2));
-    ck_assert (!update ("+-", 2000 + PRESENCE_GONE_MS - 1));
+    ck_assert (!update ("+-", 2000 + GONE_MS - 1));
     ck_assert (presence_counts (presence, 2));
-    ck_assert (update ("+-", 2000 + PRESENCE_GONE_MS));
+    ck_assert (update ("+-", 2000 + GONE_MS));
     ck_assert (!presence_counts (presence, 2));
-    ck_assert (!update ("+-", 3000 + PRESENCE_GONE_MS));
-    ck_assert (update ("++", 4000 + PRESENCE_GONE_MS));
+    ck_assert (!update ("+-", 3000 + GONE_MS));
+    ck_assert (update ("++", 4000 + GONE_MS));
     ck_assert (presence_counts (presence, 2));
     ck_assert (presence_counts (presence, 1));
 }
@@ -64,8 +66,8 @@ START_TEST (each_absence_has_its_own_time)
     int64_t now = 0;
 
     for (int i = 0; i < 10; i++) {
-        ck_assert (!update ("-", now));
-        now += PRESENCE_GONE_MS - 1;
+        ck_assert (update ("-", now) == (i > 0));
+        now += GONE_MS - 1;
         ck_assert (!update ("+", now));
         now += 1;
     }

@@ -151,17 +151,41 @@ END_TEST
 
 START_TEST (a_holder_that_is_away_for_a_short_while_is_not_replaced)
 {
-    uint64_t inode = settled_file ("/f", 2, three, 2);
+    uint64_t inode = settled_file ("/f", 3, three, 3);
+    uint64_t alone = settled_file ("/g", 1, three, 1);
+
+    keep_house ();
+    leave (1);
+    live_on (50000);
+    ck_assert_uint_eq (holders_of (inode), 3);
+    ck_assert_uint_eq (copies_of (block_of (inode, 0).block), 3);
+    come (1);
+    live_on (120000);
+    ck_assert_uint_eq (copies_of (block_of (inode, 0).block), 3);
+    ck_assert (holds (inode, 1));
+    ck_assert_uint_eq (holders_of (alone), 1);
+}
+END_TEST
+
+START_TEST (the_last_of_several_copies_gets_another_one_at_once)
+{
+    uint64_t two = settled_file ("/f", 2, three, 2);
+    uint64_t of_three = settled_file ("/g", 3, three, 3);
 
     keep_house ();
     leave (2);
-    live_on (50000);
-    ck_assert_uint_eq (holders_of (inode), 2);
-    ck_assert_uint_eq (copies_of (block_of (inode, 0).block), 2);
+    live_on (1000);
+    ck_assert_uint_eq (copies_of (block_of (two, 0).block), 3);
+    ck_assert_uint_eq (copies_of (block_of (of_three, 0).block), 3); // it has two
+    leave (3);
+    live_on (1000);
+    ck_assert_uint_eq (copies_of (block_of (of_three, 0).block), 4);
     come (2);
-    live_on (120000);
-    ck_assert_uint_eq (copies_of (block_of (inode, 0).block), 2);
-    ck_assert (holds (inode, 2));
+    come (3);
+    live_on (2 * DELAY_MS);
+    ck_assert_uint_eq (copies_of (block_of (two, 0).block), 2);
+    ck_assert_uint_eq (copies_of (block_of (of_three, 0).block), 3);
+    ck_assert_uint_eq (rows_of (TABLE_REPAIR), 0);
 }
 END_TEST
 
@@ -465,6 +489,7 @@ UNIT_MAIN_FIXTURE (
     a_node_that_is_told_to_delete_gets_no_copy_before_it_has_done_so,
     a_copy_that_comes_when_it_is_not_wanted_any_more_goes_again,
     a_holder_that_is_away_for_a_short_while_is_not_replaced,
+    the_last_of_several_copies_gets_another_one_at_once,
     a_holder_that_is_gone_is_replaced_and_too_many_when_it_comes_back,
     never_are_fewer_than_wanted_left_among_those_that_are_online_and_have_confirmed,
     surplus_becomes_a_holder_again_when_the_others_are_away_in_the_moment_of_the_order,
