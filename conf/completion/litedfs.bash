@@ -26,11 +26,11 @@ _litedfs () {
     done
 
     case ${words[1]-} in
-    '') ((${#words[@]} == 0)) || candidates='file directory path cluster lock' ;;
+    '') ((${#words[@]} == 0)) || candidates='file directory path cluster node lock' ;;
     file) candidates='create delete info move rename update download' ;;
     directory) candidates='create delete move rename list' ;;
     path | cluster) candidates='info' ;;
-    lock) candidates='list' ;;
+    node | lock) candidates='list' ;;
     esac
     ((${#words[@]} < 3)) || candidates=''
 
@@ -53,7 +53,7 @@ _litedfs () {
             candidates+=' --remote-path --offset --limit --files --directories --json'
             ;;
         'cluster info') candidates+=' --raw --json' ;;
-        'lock list') candidates+=' --json' ;;
+        'node list' | 'lock list') candidates+=' --json' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$current")

@@ -62,7 +62,7 @@ static const struct option_row options[CMD_OPTIONS] = {
 };
 
 static const struct cmd *const objects[] = {cmd_file, cmd_directory, cmd_path, cmd_cluster,
-                                            cmd_lock};
+                                            cmd_node, cmd_lock};
 
 #define OBJECTS (sizeof objects / sizeof *objects)
 

@@ -72,6 +72,7 @@ extern const struct cmd cmd_directory[];
 extern const struct cmd cmd_path[];
 extern const struct cmd cmd_cluster[];
 extern const struct cmd cmd_lock[];
+extern const struct cmd cmd_node[];
 
 /* Read the command line; argv is put into another order.  Without -h and -v the call is complete:
  * command, address, every required option.  LITEDFS_USAGE with one line. */

@@ -3,31 +3,12 @@
  * litedfs ADDRESS cluster info: totals, and the data nodes.
  */
 #include "cli/cmd.h"
+#include "cli/node.h"
 #include "cli/print.h"
 
 #include <inttypes.h>
 
 /* ---- JSON --------------------------------------------------------------------------------------------- */
-
-static const char *
-status_word (const litedfs_node_t *node)
-{
-    return node->online ? "online" : "offline";
-}
-
-static json_t *
-node_json (const litedfs_node_t *node)
-{
-    return json_pack (
-        "{so ss so so so ss so so so sb so so so}", "id", print_json_number (node->id),
-        "node_id", node->node_id, "host", print_json_text (node->host), "http_port",
-        print_json_number (node->http_port), "version", print_json_text (node->version),
-        "status", status_word (node), "storage_total", print_json_number (node->storage_total),
-        "storage_used", print_json_number (node->storage_used), "storage_free",
-        print_json_number (node->storage_free), "storage_full", node->storage_full, "blocks",
-        print_json_number (node->blocks), "zone", print_json_text (node->zone),
-        "last_heartbeat", print_json_time (node->last_heartbeat_ms));
-}
 
 // The nodes that are online, or those that are not.
 static json_t *
@@ -80,7 +61,7 @@ node_cell (const void *arg, size_t row, size_t column, struct buf *out)
     else if (column == 4)
         buf_printf (out, "%s", node->version);
     else if (column == 5)
-        buf_printf (out, "%s", status_word (node));
+        buf_printf (out, "%s", node_status (node));
     else if (column < 9)
         buf_printf (out, "%" PRIu64, storage[column - 6]);
     else if (column == 9)

@@ -58,6 +58,7 @@ directory rename
 directory list
 path info
 cluster info
+node list
 lock list"
 
 # --- help and version

@@ -215,6 +215,9 @@ def json_has_what_the_manual_lists ():
         c.wait_online (1)
         cluster = _json (c, "cluster", "info", "--json")
         assert nodes (cluster) == (2, 1, 1) and cluster["offline_nodes"][0]["status"] == "offline"
+        listed = _json (c, "node", "list", "--json")["nodes"]
+        assert [n["id"] for n in listed] == [1, 2] and sorted (n["status"] for n in listed) == ["offline", "online"]
+        assert {tuple (n) for n in listed} == {tuple (cluster["offline_nodes"][0])}
         assert _json (c, "lock", "list", "--json") == {"locks": []}
 
 
@@ -231,6 +234,11 @@ def what_people_read_says_the_same ():
         assert "nodes:           2 (2 online, 0 offline)\n" in cluster, cluster
         assert re.search (r"^1 \| 1  \| [0-9a-f-]{36} \| 127\.0\.0\.1 \| \d+ .*\| online ", cluster, re.M), cluster
         assert c.litedfs ("lock", "list") == "# | id | ttl | remaining | replica | path\n"
+        rows = [line.split (" | ") for line in c.litedfs ("node", "list").splitlines ()]
+        assert [cell.strip () for cell in rows[0]] == ["#", "id", "host", "zone", "status", "blocks", "used", "free",
+                                                      "last_heartbeat"], rows
+        assert sorted (row[2].strip () for row in rows[1:]) == sorted (f"127.0.0.1:{d.http_port}" for d in c.data)
+        assert all (row[4].strip () == "online" and re.fullmatch (TIME, row[8].strip ()) for row in rows[1:]), rows
 
 
 def creating_again_updates_replicas_only_for_the_same_content ():
