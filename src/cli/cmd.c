@@ -61,8 +61,8 @@ static const struct option_row options[CMD_OPTIONS] = {
     {{'h', "help", NULL, "print this help"}, false, 0, 0, 0},
 };
 
-static const struct cmd *const objects[] = {cmd_file, cmd_directory, cmd_path, cmd_cluster,
-                                            cmd_node, cmd_lock};
+static const struct cmd *const objects[] = {cmd_file,    cmd_directory, cmd_path,
+                                            cmd_cluster, cmd_node,      cmd_lock};
 
 #define OBJECTS (sizeof objects / sizeof *objects)
 

@@ -370,16 +370,15 @@ ask_range (struct download *self, struct range *range)
         fail (self, &error);
 }
 
-/* Begin to connect to the other holders: by the time that they are needed it is known who is there. */
+/* Begin to connect to all that hold a block of the file: by the time that they are needed, be it for the
+ * next block, it is known who is there. */
 static void
-wake_others (struct download *self, const struct range *range)
+wake_others (struct download *self)
 {
-    const struct mapped_block *block = &self->map.blocks[range->block];
     litedfs_error_t error;
 
-    for (size_t i = 0; i < block->holder_count; i++)
-        if (!was_tried (range, block->holders[i]))
-            session_connect (self->session, block->holders[i], &error); // who asks it is told
+    for (struct peer *peer = self->session->peers; peer; peer = peer->next)
+        session_connect (self->session, peer, &error); // who asks it is told
 }
 
 /* See whether the node that is asked has gone.  In the end it has all its time again: it may be on its way
@@ -393,7 +392,7 @@ watch_range (struct download *self, struct range *range)
     if (session_silent_ms (range->peer) < SESSION_DOUBT_MS)
         return;
     session_ping (self->session, range->peer, self->map.blocks[range->block].id);
-    wake_others (self, range);
+    wake_others (self);
     if ((!range->last_chance || waited_ms >= SESSION_SILENCE_MS) &&
         session_peer_silent (range->peer, &error)) {
         dealer_cancel (range->peer->dealer, range->request_id);

@@ -90,7 +90,7 @@ verdict "the version is printed on each level" "$(
 # --- wrong usage
 
 verdict "nothing at all is wrong usage" "$(run 2; says "ADDRESS" err)"
-verdict "an object must follow" "$(run 2 "$nowhere"; says "file, directory, path, cluster, lock" err)"
+verdict "an object must follow" "$(run 2 "$nowhere"; says "file, directory, path, cluster, node, lock" err)"
 verdict "an operation must follow" "$(run 2 "$nowhere" lock; says "one of list" err)"
 verdict "a missing address is told" "$(run 2 file create -r /a -l b; says "ADDRESS" err)"
 verdict "the nearest object is named" "$(run 2 "$nowhere" fiel create; says "did you mean file?" err)"
