@@ -82,11 +82,10 @@ pass (int64_t ms)
 static inline struct repair_frame
 repair_frame_now (void)
 {
-    return (struct repair_frame){
-        .nodes = cluster.view,
-        .clock = &cluster.clock.clock,
-        .delete_delay_ms = DELAY_MS,
-        .repair_delay_ms = GONE_MS};
+    return (struct repair_frame){.nodes = cluster.view,
+                                 .clock = &cluster.clock.clock,
+                                 .delete_delay_ms = DELAY_MS,
+                                 .repair_delay_ms = GONE_MS};
 }
 
 /* One transaction of repair, which comes to something or not; false if nothing is wanted. */
