@@ -93,7 +93,7 @@ presence_update (struct presence *self, const struct nodes_view *view, int64_t n
         const struct node *node = nodes_view_find (view, seen->number);
         bool online = node && node->online;
         if (online != seen->online) {
-            changed = changed || !online;
+            changed = true;
             seen->online = online;
             seen->since_ms = now_ms;
         }

@@ -17,7 +17,7 @@ struct presence *presence_new (void); // NULL: out of memory
 void presence_destroy (struct presence **self);
 
 /* Take notice of who is there now; who is offline for delay_ms is gone.  True if since the last time
- * somebody went, is gone, or came back who was gone. */
+ * somebody came or went, or is gone now. */
 bool presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms,
                       int64_t delay_ms);
 
