@@ -30,7 +30,7 @@
  *
  * From the moment it is told to stop, the pipe stays readable and actor_stopping true, so a
  * body may look at either, in any order, and as often as it likes.  Sends on the pipe never
- * block, in either direction.  process_init must have run before the first actor.  Signals are
+ * block, in either direction.  process_init_czmq must have run before the first actor.  Signals are
  * blocked in the thread.
  */
 

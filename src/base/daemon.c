@@ -336,7 +336,7 @@ run (const struct daemon_program *program, const char *config_path)
     if (rc == 0)
         rc = daemon_load (&self, program, config_path, &error);
     if (rc == 0)
-        rc = process_init (IO_THREADS, &error);
+        rc = process_init_czmq (IO_THREADS, &error);
     if (rc == 0)
         rc = daemon_open_log (&self, isatty (STDERR_FILENO) == 1, &error);
     if (rc == 0)

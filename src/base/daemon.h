@@ -107,7 +107,7 @@ int daemon_generate (const struct daemon_program *program, const char *directory
 int daemon_load (struct daemon *self, const struct daemon_program *program,
                  const char *config_path, litedfs_error_t *error);
 
-/* Open its log, after process_init.  Errors as log_open. */
+/* Open its log, after process_init_czmq.  Errors as log_open. */
 int daemon_open_log (struct daemon *self, bool on_stderr, litedfs_error_t *error);
 
 /* Start its service: blocks until it serves or has failed. */

@@ -2,23 +2,18 @@
 /*
  * What a process needs before its first thread and after its last.
  *
- * The order matters.  CZMQ installs handlers for SIGINT and SIGTERM with the first socket, and
- * they stop all its loops at once and in no order; so they are switched off first.  Its limits
- * can only be set before there is a socket.  Signals are blocked before libzmq starts its
- * threads, which inherit that.
+ * The order matters: signals are blocked before libzmq starts its threads, which inherit that.
  */
 #include "base/process.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 #include "base/err.h"
 
-#include <czmq.h>
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
@@ -34,8 +29,6 @@
 
 // Each arena keeps what it once had; a Raspberry Pi has 4 cores and little memory.
 #define MALLOC_ARENAS 2
-
-extern char **environ;
 
 static void
 signal_set (sigset_t *out)
@@ -74,24 +67,8 @@ prepare_signals (litedfs_error_t *error)
     return 0;
 }
 
-static void
-forget_zsys_environment (void)
-{
-    for (char **at = environ; at && *at;) {
-        char name[64];
-        size_t size = strcspn (*at, "=");
-        if (strncmp (*at, "ZSYS_", 5) != 0 || size >= sizeof name) {
-            at++;
-            continue;
-        }
-        memcpy (name, *at, size);
-        name[size] = 0;
-        unsetenv (name); // the list moves up by one
-    }
-}
-
 int
-process_init (int io_threads, litedfs_error_t *error)
+process_prepare (int io_threads, litedfs_error_t *error)
 {
     if (io_threads < 1 || io_threads > IO_THREADS_MAX)
         return err_set (error, LITEDFS_FAILED, "io_threads[%d]: 1 to %d are allowed",
@@ -102,28 +79,20 @@ process_init (int io_threads, litedfs_error_t *error)
     mallopt (M_ARENA_MAX, MALLOC_ARENAS);
 
     int rc = raise_file_limit (error);
-    if (rc == 0)
-        rc = prepare_signals (error);
-    if (rc < 0)
-        return rc;
+    return rc < 0 ? rc : prepare_signals (error);
+}
 
-    forget_zsys_environment ();
-    zsys_handler_set (NULL);
-    if (!zsys_init ())
-        return err_set (error, LITEDFS_FAILED, "ZeroMQ cannot be started");
-    zsys_set_max_sockets (PROCESS_MAX_SOCKETS);
-    zsys_set_io_threads ((size_t) io_threads);
-    zsys_set_logstream (stderr);
-    return 0;
+int
+process_init (int io_threads, litedfs_error_t *error)
+{
+    int rc = process_prepare (io_threads, error);
+    return rc < 0 ? rc : context_start (io_threads, error);
 }
 
 int
 process_join (litedfs_error_t *error)
 {
-    zsys_handler_set (NULL);
-    if (!zsys_init ())
-        return err_set (error, LITEDFS_FAILED, "ZeroMQ cannot be started");
-    return 0;
+    return context_start (1, error);
 }
 
 int
@@ -163,5 +132,5 @@ process_signal_fd (int *out_fd, litedfs_error_t *error)
 void
 process_end (void)
 {
-    zsys_shutdown ();
+    context_end ();
 }

@@ -15,15 +15,21 @@
 #define PROCESS_MAX_SOCKETS 8192
 
 /* Prepare the process, before it starts a thread: raise the limit of open files as far as is
- * allowed, block the signals above, ignore SIGPIPE, keep malloc small, start ZeroMQ with
- * io_threads threads (1 to 16) and without its signal handlers.  The ZSYS_ variables of the
- * environment are removed: they would change socket options behind our back.  LITEDFS_FAILED
- * with the reason. */
+ * allowed, block the signals above, ignore SIGPIPE, keep malloc small, and start ZeroMQ (context.h)
+ * with io_threads threads (1 to 16).  LITEDFS_FAILED with the reason. */
 int process_init (int io_threads, litedfs_error_t *error);
 
-/* What a library does instead, in a process that is somebody else's: start ZeroMQ without its
- * signal handlers, and change nothing besides.  May be called again, and after process_init.
- * LITEDFS_FAILED with the reason. */
+/* The same for a program with actors (actor.h): ZeroMQ's context is CZMQ's, without its signal
+ * handlers.  The ZSYS_ variables of the environment are removed: they would change socket options
+ * behind our back. */
+int process_init_czmq (int io_threads, litedfs_error_t *error);
+
+/* What both do before they start ZeroMQ. */
+int process_prepare (int io_threads, litedfs_error_t *error);
+
+/* What a library does instead, in a process that is somebody else's: start ZeroMQ, and change nothing
+ * besides.  May be called again, by any thread, and after process_init.  LITEDFS_FAILED with the
+ * reason. */
 int process_join (litedfs_error_t *error);
 
 /* Wait for one of the signals, up to timeout_ms (-1: for ever; 0: only look).  Its number, or 0

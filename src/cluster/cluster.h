@@ -29,7 +29,7 @@ struct cluster {
 int cluster_open (struct cluster *self, const char *directory, size_t nodes, int http_port,
                   litedfs_error_t *error);
 
-/* Start everything, after process_init: the name node first.  Blocks until all serve or one has failed;
+/* Start everything, after process_init_czmq: the name node first.  Blocks until all serve or one has failed;
  * the error then names its directory. */
 int cluster_start (struct cluster *self, litedfs_error_t *error);
 

@@ -117,7 +117,7 @@ run (struct cluster *cluster, const char *const *values, const char *directory)
         printf ("litecluster: made %zu director%s in %s\n", cluster->made,
                 cluster->made == 1 ? "y" : "ies", cluster->layout.directory);
     if (rc == 0)
-        rc = process_init (IO_THREADS, &error);
+        rc = process_init_czmq (IO_THREADS, &error);
     if (rc == 0)
         rc = cluster_start (cluster, &error);
     return rc < 0 ? daemon_complain (NULL, "litecluster", &error) : serve (cluster);

@@ -5,7 +5,7 @@
 /*
  * A name node: the actor behind the ROUTER, and the writer behind it.
  *
- * The process has done process_init, runs a ZAP handler (rpc/zap.h), and has told it who may come to
+ * The process has done process_init_czmq, runs a ZAP handler (rpc/zap.h), and has told it who may come to
  * the domain NAMENODE_DOMAIN.  Several name nodes may run in one process, each on a data_path of its
  * own.
  */

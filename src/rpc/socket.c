@@ -13,15 +13,17 @@
  */
 #include "rpc/socket.h"
 
+#include "base/context.h"
 #include "base/err.h"
 #include "base/id.h"
 #include "base/net.h"
 #include "wire/message.h"
 
-#include <czmq.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
+#include <zmq.h>
 
 /* Not in zmq.h of Debian (a draft option), but in the library: without a ZAP handler nobody
  * gets in. */
@@ -139,9 +141,9 @@ set_options (void *socket, const struct role *role, const struct socket_options 
 static void *
 open_socket (int type, const char *name, litedfs_error_t *error)
 {
-    void *context = zsys_init ();
+    void *context = context_get ();
     if (!context) {
-        err_set (error, LITEDFS_FAILED, "socket[%s]: ZeroMQ did not start", name);
+        err_set (error, LITEDFS_FAILED, "socket[%s]: ZeroMQ was not started", name);
         return NULL;
     }
     int limit = zmq_ctx_get (context, ZMQ_MAX_SOCKETS) - SOCKETS_IN_RESERVE;

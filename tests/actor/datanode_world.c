@@ -272,7 +272,7 @@ remove_one (const char *path, const struct stat *info, int flag, struct FTW *ftw
 void
 setup (void)
 {
-    ck_assert_msg (process_init (1, &error) == 0, "%s", error.text);
+    ck_assert_msg (process_init_czmq (1, &error) == 0, "%s", error.text);
     ck_assert_ptr_nonnull (mkdtemp (directory));
     ck_assert_int_eq (log_open (&log_, directory, "test", LOG_LEVEL_NOSET, false, &error), 0);
     ck_assert_msg (zap_start (&zap, log_, clock_system (), &error) == 0, "%s", error.text);

@@ -52,7 +52,7 @@ setup (void)
 
     strcpy (directory, "/tmp/litedfs-namenode-XXXXXX");
     ck_assert_ptr_nonnull (mkdtemp (directory));
-    ck_assert_int_eq (process_init (1, &error), 0);
+    ck_assert_int_eq (process_init_czmq (1, &error), 0);
     fake_clock_init (&fake, 1000000, 1700000000000);
     net_list_add_loopback (&loopback);
     ck_assert_int_eq (zap_start (&zap, NULL, &fake.clock, &error), 0);

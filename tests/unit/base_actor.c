@@ -20,7 +20,7 @@
 static void
 setup (void)
 {
-    ck_assert_int_eq (process_init (1, NULL), 0);
+    ck_assert_int_eq (process_init_czmq (1, NULL), 0);
 }
 
 static void

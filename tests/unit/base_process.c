@@ -6,8 +6,8 @@
 #include "base/process.h"
 
 #include "base/clock.h"
+#include "base/context.h"
 
-#include <czmq.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include "unit.h"
 
@@ -33,22 +34,6 @@ START_TEST (the_signals_of_a_daemon_are_blocked_and_sigpipe_is_ignored)
     ck_assert_int_eq (sigismember (&blocked, SIGCHLD), 0);
     ck_assert_int_eq (sigaction (SIGPIPE, NULL, &action), 0);
     ck_assert (action.sa_handler == SIG_IGN);
-    process_end ();
-}
-END_TEST
-
-START_TEST (a_socket_does_not_bring_signal_handlers_back)
-{
-    struct sigaction before;
-    struct sigaction after;
-
-    ck_assert_int_eq (process_init (1, NULL), 0);
-    ck_assert_int_eq (sigaction (SIGTERM, NULL, &before), 0);
-    zsock_t *socket = zsock_new (ZMQ_DEALER);
-    ck_assert_ptr_nonnull (socket);
-    ck_assert_int_eq (sigaction (SIGTERM, NULL, &after), 0);
-    ck_assert (before.sa_handler == after.sa_handler);
-    zsock_destroy (&socket);
     process_end ();
 }
 END_TEST
@@ -76,49 +61,13 @@ START_TEST (a_library_that_joins_leaves_the_signals_of_its_host_alone)
     ck_assert_int_eq (sigaction (SIGINT, NULL, &before), 0);
     ck_assert_int_eq (process_join (NULL), 0);
     ck_assert_int_eq (process_join (NULL), 0);
-    zsock_t *socket = zsock_new (ZMQ_DEALER);
+    void *socket = zmq_socket (context_get (), ZMQ_DEALER);
     ck_assert_ptr_nonnull (socket);
     ck_assert_int_eq (sigaction (SIGINT, NULL, &after), 0);
     ck_assert (before.sa_handler == after.sa_handler);
     ck_assert_int_eq (pthread_sigmask (SIG_BLOCK, NULL, &blocked), 0);
     ck_assert_int_eq (sigismember (&blocked, SIGINT), 0);
-    zsock_destroy (&socket);
-    process_end ();
-}
-END_TEST
-
-START_TEST (more_sockets_than_the_default_of_czmq_can_be_had)
-{
-    enum { MANY = 1100 };
-    zsock_t *sockets[MANY];
-    struct rlimit limit;
-
-    ck_assert_int_eq (process_init (1, NULL), 0);
-    ck_assert_int_eq (getrlimit (RLIMIT_NOFILE, &limit), 0);
-    if (limit.rlim_cur >= 2 * MANY) {
-        for (int i = 0; i < MANY; i++)
-            ck_assert_ptr_nonnull (sockets[i] = zsock_new (ZMQ_PUSH));
-        for (int i = 0; i < MANY; i++)
-            zsock_destroy (&sockets[i]);
-    }
-    process_end ();
-}
-END_TEST
-
-START_TEST (the_environment_does_not_reach_zsys)
-{
-    setenv ("ZSYS_LINGER", "5000", 1);
-    setenv ("ZSYS_SNDHWM", "7", 1);
-    setenv ("ZSYSX", "stays", 1);
-    ck_assert_int_eq (process_init (1, NULL), 0);
-    ck_assert_ptr_null (getenv ("ZSYS_LINGER"));
-    ck_assert_ptr_null (getenv ("ZSYS_SNDHWM"));
-    ck_assert_str_eq (getenv ("ZSYSX"), "stays");
-
-    zsock_t *socket = zsock_new (ZMQ_PUSH);
-    ck_assert_int_eq (zsock_linger (socket), 0);
-    ck_assert_int_eq (zsock_sndhwm (socket), 1000);
-    zsock_destroy (&socket);
+    ck_assert_int_eq (zmq_close (socket), 0);
     process_end ();
 }
 END_TEST
@@ -199,10 +148,7 @@ START_TEST (a_signal_wakes_who_polls_its_descriptor)
 END_TEST
 
 UNIT_MAIN ("base_process", the_signals_of_a_daemon_are_blocked_and_sigpipe_is_ignored,
-           a_socket_does_not_bring_signal_handlers_back,
            open_files_are_raised_as_far_as_allowed,
-           a_library_that_joins_leaves_the_signals_of_its_host_alone,
-           more_sockets_than_the_default_of_czmq_can_be_had,
-           the_environment_does_not_reach_zsys, io_threads_have_a_range,
+           a_library_that_joins_leaves_the_signals_of_its_host_alone, io_threads_have_a_range,
            a_signal_is_waited_for_and_read_once, waiting_ends_when_the_time_is_over,
            another_signal_does_not_shorten_the_wait, a_signal_wakes_who_polls_its_descriptor)

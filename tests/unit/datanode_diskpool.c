@@ -15,7 +15,7 @@ static struct diskpool *pool;
 static void
 setup (void)
 {
-    expect (0, process_init (1, &error));
+    expect (0, process_init_czmq (1, &error));
     store_setup ();
     expect (0, diskpool_start (&pool, store, 3, 2, NULL, &error));
 }

@@ -151,7 +151,7 @@ START_TEST (what_libzmq_does_not_take_waits_here_and_can_be_taken_back)
     int one = 1;
     int linger = 0;
     char endpoint[64];
-    void *slow = zmq_socket (zsys_init (), ZMQ_PULL);
+    void *slow = zmq_socket (context_get (), ZMQ_PULL);
     zmq_setsockopt (slow, ZMQ_RCVHWM, &one, sizeof one);
     zmq_setsockopt (slow, ZMQ_LINGER, &linger, sizeof linger);
     snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", port);

@@ -19,7 +19,7 @@ static litedfs_error_t error;
 static void
 setup (void)
 {
-    ck_assert_int_eq (process_init (1, &error), 0);
+    ck_assert_int_eq (process_init_czmq (1, &error), 0);
     here = socket_new (SOCKET_INPROC_PAIR, NULL, &error);
     there = socket_new (SOCKET_INPROC_PAIR, NULL, &error);
     ck_assert_int_eq (socket_bind_endpoint (here, "inproc://notes", &error), 0);

@@ -146,7 +146,7 @@ START_TEST (an_ack_overtakes_chunks_that_are_stuck)
 
     // A reader that takes one message of each connection and then waits.
     socket_close (&pull);
-    void *slow = zmq_socket (zsys_init (), ZMQ_PULL);
+    void *slow = zmq_socket (context_get (), ZMQ_PULL);
     zmq_setsockopt (slow, ZMQ_RCVHWM, &one, sizeof one);
     zmq_setsockopt (slow, ZMQ_LINGER, &linger, sizeof linger);
     snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", port);

@@ -166,7 +166,7 @@ rude_server (int *port)
     char endpoint[64];
     size_t size = sizeof endpoint;
     int linger = 0;
-    void *socket = zmq_socket (zsys_init (), ZMQ_ROUTER);
+    void *socket = zmq_socket (context_get (), ZMQ_ROUTER);
 
     zmq_setsockopt (socket, ZMQ_LINGER, &linger, sizeof linger);
     ck_assert_int_eq (zmq_bind (socket, "tcp://127.0.0.1:*"), 0);

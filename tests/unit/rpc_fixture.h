@@ -9,6 +9,7 @@
  */
 
 #include "base/actor.h"
+#include "base/context.h"
 #include "base/err.h"
 #include "base/process.h"
 #include "rpc/router.h"
@@ -44,7 +45,7 @@ rpc_allow (const char *networks)
 static void
 rpc_setup (void)
 {
-    ck_assert_int_eq (process_init (1, &error), 0);
+    ck_assert_int_eq (process_init_czmq (1, &error), 0);
     ck_assert_int_eq (zap_start (&zap, NULL, clock_system (), &error), 0);
     rpc_allow (NULL);
 }
@@ -125,7 +126,7 @@ stranger (int type, int port)
 {
     char endpoint[64];
     int linger = 0;
-    void *socket = zmq_socket (zsys_init (), type);
+    void *socket = zmq_socket (context_get (), type);
 
     ck_assert_ptr_nonnull (socket);
     zmq_setsockopt (socket, ZMQ_LINGER, &linger, sizeof linger);

@@ -156,7 +156,7 @@ START_TEST (a_server_that_hangs_up_at_once_is_not_called_in_a_loop)
             zmq_close (rude);
             char endpoint[64];
             int linger = 0;
-            rude = zmq_socket (zsys_init (), ZMQ_ROUTER);
+            rude = zmq_socket (context_get (), ZMQ_ROUTER);
             zmq_setsockopt (rude, ZMQ_LINGER, &linger, sizeof linger);
             snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", port);
             while (zmq_bind (rude, endpoint) < 0)

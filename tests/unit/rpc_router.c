@@ -231,7 +231,7 @@ START_TEST (a_long_routing_id_is_refused_and_a_short_one_taken)
 
     memset (name, 'n', sizeof name);
     for (size_t size = 32; size < 100; size += 60) {
-        void *socket = zmq_socket (zsys_init (), ZMQ_DEALER);
+        void *socket = zmq_socket (context_get (), ZMQ_DEALER);
         zmq_setsockopt (socket, ZMQ_ROUTING_ID, name, size);
         snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", router_port (router));
         zmq_connect (socket, endpoint);
@@ -294,7 +294,7 @@ greedy (int64_t seen_offset)
 
     router_destroy (&router);
     open_router (SOCKET_DATA_ROUTER, "127.0.0.1");
-    void *socket = zmq_socket (zsys_init (), ZMQ_DEALER);
+    void *socket = zmq_socket (context_get (), ZMQ_DEALER);
     int two = 2, none = 0;
     char endpoint[64];
     zmq_setsockopt (socket, ZMQ_RCVHWM, &two, sizeof two);
@@ -335,7 +335,7 @@ START_TEST (a_full_queue_is_busy_and_loses_the_reply_only)
     char endpoint[64];
     struct directory_create_reply reply = {.created = true};
 
-    socket = zmq_socket (zsys_init (), ZMQ_DEALER);
+    socket = zmq_socket (context_get (), ZMQ_DEALER);
     zmq_setsockopt (socket, ZMQ_RCVHWM, &two, sizeof two);
     snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%d", router_port (router));
     zmq_connect (socket, endpoint);

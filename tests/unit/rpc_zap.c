@@ -29,7 +29,7 @@ open_router (const char *domain)
 static bool
 gets_in (struct router *router)
 {
-    void *monitor, *socket = zmq_socket (zsys_init (), ZMQ_DEALER);
+    void *monitor, *socket = zmq_socket (context_get (), ZMQ_DEALER);
     struct buf frame = encode_path_info ("/a", 1, -1);
     char endpoint[64];
     struct socket_event event;
@@ -166,7 +166,7 @@ START_TEST (what_is_no_question_is_refused)
         {4, "127.0.0.1.127.0.0.1.127.0.0.1.127.0.0.1.127.0.0.1.127.0.0.1.127.0.0.1", "400"},
         {6, "PLAIN", "400"},
     };
-    void *socket = zmq_socket (zsys_init (), ZMQ_DEALER);
+    void *socket = zmq_socket (context_get (), ZMQ_DEALER);
     char bytes[64];
 
     ck_assert_int_eq (zmq_connect (socket, "inproc://zeromq.zap.01"), 0);
