@@ -10,12 +10,16 @@
 #include "base/context.h"
 #include "base/err.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #define IO_THREADS_MAX 16
 
@@ -127,6 +131,58 @@ process_signal_fd (int *out_fd, litedfs_error_t *error)
         return err_set_errno (error, LITEDFS_FAILED, errno, "descriptor for signals");
     *out_fd = fd;
     return 0;
+}
+
+/* ---- what it uses ------------------------------------------------------------------------------- */
+
+static uint64_t
+resident_bytes (void)
+{
+    FILE *file = fopen ("/proc/self/statm", "re");
+    uint64_t pages = 0;
+
+    if (!file)
+        return 0;
+    if (fscanf (file, "%*u %" SCNu64, &pages) != 1)
+        pages = 0;
+    fclose (file);
+    return pages * (uint64_t) sysconf (_SC_PAGESIZE);
+}
+
+static uint64_t
+open_fds (void)
+{
+    DIR *dir = opendir ("/proc/self/fd");
+    uint64_t count = 0;
+
+    if (!dir)
+        return 0;
+    for (const struct dirent *entry; (entry = readdir (dir));)
+        count += entry->d_name[0] != '.';
+    closedir (dir);
+    return count > 0 ? count - 1 : 0; // one was ours
+}
+
+static uint64_t
+time_us (struct timeval time)
+{
+    return (uint64_t) time.tv_sec * 1000000 + (uint64_t) time.tv_usec;
+}
+
+void
+process_usage (struct process_usage *out)
+{
+    struct rusage usage = {0};
+    struct rlimit limit = {0};
+
+    getrusage (RUSAGE_SELF, &usage);
+    getrlimit (RLIMIT_NOFILE, &limit);
+    *out = (struct process_usage){
+        .cpu_us = time_us (usage.ru_utime) + time_us (usage.ru_stime),
+        .resident_bytes = resident_bytes (),
+        .open_fds = open_fds (),
+        .max_fds = limit.rlim_cur,
+    };
 }
 
 void

@@ -11,6 +11,8 @@
 
 #include "litedfs.h"
 
+#include <stdint.h>
+
 /* The most ZeroMQ sockets a process may have; CZMQ aborts above it. */
 #define PROCESS_MAX_SOCKETS 8192
 
@@ -40,6 +42,16 @@ int process_wait_signal (int timeout_ms);
  * reads it.  The caller closes it.  LITEDFS_FAILED with the reason; the descriptor is in
  * *out_fd. */
 int process_signal_fd (int *out_fd, litedfs_error_t *error);
+
+/* What this process uses.  What the system does not tell is 0. */
+struct process_usage {
+    uint64_t cpu_us;         // processor time, all threads
+    uint64_t resident_bytes; // in RAM, with pages of mapped files
+    uint64_t open_fds;
+    uint64_t max_fds;
+};
+
+void process_usage (struct process_usage *out);
 
 /* Shut ZeroMQ down; the last line of main, when every actor has been stopped. */
 void process_end (void);

@@ -171,6 +171,7 @@ forward_action (struct datanode *self, const struct pipeline_action *action)
     else if (chain_encode_write (self->chain, self->node, action, &parcel.header, &error) ==
              0) {
         send_parcel (self, action->node, &parcel);
+        metric_add (self->metrics, METRIC_CHAIN_FORWARDED, 0, action->size);
         return;
     }
     log_error (self->options.log, "block %016" PRIx64 " is not passed on: %s", action->block,

@@ -40,6 +40,7 @@ struct stream {
 struct copy {
     struct copy_calls calls;
     struct log *log;
+    struct metrics *metrics;
     struct item *queue;
     size_t count;
     size_t room;
@@ -50,7 +51,7 @@ struct copy {
 };
 
 struct copy *
-copy_new (const struct copy_calls *calls, struct log *log)
+copy_new (const struct copy_calls *calls, struct log *log, struct metrics *metrics)
 {
     struct copy *self = calloc (1, sizeof *self);
 
@@ -58,6 +59,7 @@ copy_new (const struct copy_calls *calls, struct log *log)
         return NULL;
     self->calls = *calls;
     self->log = log;
+    self->metrics = metrics;
     return self;
 }
 
@@ -95,6 +97,7 @@ give_up (struct copy *self, int64_t now_ms, const struct item *item, int number,
          const char *why)
 {
     self->calls.failed (self->calls.context, item->block, item->target, number);
+    metric_add (self->metrics, METRIC_COPIES, METRIC_FAILED, 1);
     if (self->complained && now_ms - self->complained_ms < COMPLAIN_AGAIN_MS) {
         self->unsaid++;
         return;
@@ -328,9 +331,11 @@ copy_result (struct copy *self, int64_t now_ms, const struct disk_result *result
         return false;
     if (result->kind == DISK_DESCRIBED)
         on_described (self, now_ms, result, payload);
-    else if (result->kind == DISK_READ_DONE)
+    else if (result->kind == DISK_READ_DONE) {
+        metric_add (self->metrics, METRIC_COPIES_BYTES, 0, zmq_msg_size (payload));
         self->calls.was_read (self->calls.context, result->block, result->offset, payload,
                               result->error.number != 0 ? &result->error : NULL);
+    }
     zmq_msg_close (payload);
     return true;
 }
@@ -345,9 +350,11 @@ copy_ended (struct copy *self, int64_t now_ms, const struct pipeline_action *act
     if (action->error != 0)
         give_up (self, now_ms, &stream->item, action->error,
                  action->text != NULL ? action->text : "");
-    else
+    else {
+        metric_add (self->metrics, METRIC_COPIES, METRIC_OK, 1);
         log_debug (self->log, "block %016" PRIx64 " is copied to node %" PRIu32,
                    stream->item.block, stream->item.target);
+    }
     *stream = (struct stream){.state = STREAM_FREE};
     fill (self, now_ms);
 }

@@ -57,8 +57,9 @@ struct copy_calls {
     void (*failed) (void *context, uint64_t block, uint32_t target, int number);
 };
 
-/* calls is copied; log (may be NULL) is borrowed.  NULL when memory is short. */
-struct copy *copy_new (const struct copy_calls *calls, struct log *log);
+/* calls is copied; log and metrics (both may be NULL) are borrowed.  NULL when memory is short. */
+struct copy *copy_new (const struct copy_calls *calls, struct log *log,
+                       struct metrics *metrics);
 
 /* Free it; what waits or runs is forgotten.  Takes NULL, sets it to NULL. */
 void copy_destroy (struct copy **self);

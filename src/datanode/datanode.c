@@ -68,9 +68,21 @@ catch_up (struct datanode *self, int64_t late_ms)
     pipeline_forgive (self->pipeline, datanode_now (self), late_ms);
 }
 
+/* Show how much is under way. */
+static void
+show_load (struct datanode *self)
+{
+    metric_set (self->metrics, METRIC_PIPELINE_BLOCKS, 0,
+                pipeline_block_count (self->pipeline));
+    metric_set (self->metrics, METRIC_PIPELINE_RESERVED, 0, pipeline_reserved (self->pipeline));
+    metric_set (self->metrics, METRIC_COPIES_WAITING, 0, copy_waiting (self->copy));
+    metric_set (self->metrics, METRIC_COPIES_RUNNING, 0, copy_running (self->copy));
+}
+
 static void
 loop (struct datanode *self, struct actor_pipe *pipe)
 {
+    struct metric_loop lag = {.metrics = self->metrics};
     zmq_pollitem_t items[POLL_ITEMS + PEERS_POLL_MAX] = {
         {actor_pipe_socket (pipe), 0, ZMQ_POLLIN, 0},
         {router_socket (self->router), 0, ZMQ_POLLIN, 0},
@@ -84,7 +96,9 @@ loop (struct datanode *self, struct actor_pipe *pipe)
     while (!actor_stopping (pipe)) {
         size_t count = POLL_ITEMS + peers_poll_items (self->peers, items + POLL_ITEMS);
         long wait_ms = idle_ms (self);
+        metric_loop_sleep (&lag, wait_ms);
         zmq_poll (items, (int) count, wait_ms);
+        metric_loop_wake (&lag);
         int64_t late_ms = datanode_now (self) - turn_ms - wait_ms;
         turn_ms = datanode_now (self);
         while (actor_recv_command (pipe) != NULL)
@@ -97,6 +111,7 @@ loop (struct datanode *self, struct actor_pipe *pipe)
         copy_tick (self->copy, datanode_now (self));
         pipeline_tick (self->pipeline, datanode_now (self));
         actions_run (self);
+        show_load (self);
     }
 }
 
@@ -107,6 +122,7 @@ bind_router (struct datanode *self, litedfs_error_t *error)
                                      .domain = self->domain,
                                      .host = self->options.config->tcp_host,
                                      .log = self->options.log,
+                                     .metrics = self->metrics,
                                      .clock = self->options.clock};
     char path[4096];
 
@@ -146,13 +162,14 @@ set_up (struct datanode *self, litedfs_error_t *error)
     if (self->notes == NULL ||
         socket_bind_endpoint (self->notes, self->notes_endpoint, error) < 0 ||
         diskpool_start (&self->pool, self->store, (unsigned) config->disk_workers,
-                        (unsigned) config->read_workers, self->options.log, error) < 0 ||
+                        (unsigned) config->read_workers, self->options.log, self->metrics,
+                        error) < 0 ||
         bind_router (self, error) < 0 || bind_chain (self, error) < 0)
         return error->number;
     self->pipeline = pipeline_new (&limits);
     self->serve =
         serve_new (self->router, self->pool, memory / READ_SHARE, actions_compared, self);
-    self->copy = copy_new (&copy_calls, self->options.log);
+    self->copy = copy_new (&copy_calls, self->options.log, self->metrics);
     self->peers = peers_new (self->options.clock, self->options.log);
     if (self->pipeline == NULL || self->serve == NULL || self->copy == NULL ||
         self->peers == NULL)
@@ -260,6 +277,22 @@ name_itself (struct datanode *self)
     snprintf (self->notes_endpoint, sizeof self->notes_endpoint, "inproc://notes-%s", uuid);
 }
 
+static int
+make_metrics (struct datanode *self, litedfs_error_t *error)
+{
+    static const char *const loops[] = {"datanode"};
+    const struct metrics_options options = {
+        .where = METRIC_DATA,
+        .version = self->options.version,
+        .ops = {self->ops, MESSAGE_COUNT},
+        .loops = {loops, sizeof loops / sizeof *loops},
+    };
+
+    intake_words (self->ops);
+    self->metrics = metrics_new (&options);
+    return self->metrics ? 0 : err_set (error, LITEDFS_MEMORY, "out of memory");
+}
+
 int
 datanode_start (struct datanode **out, const struct datanode_options *options,
                 litedfs_error_t *error)
@@ -269,7 +302,9 @@ datanode_start (struct datanode **out, const struct datanode_options *options,
     if (self == NULL)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
     self->options = *options;
-    int rc = open_store (self, error);
+    int rc = make_metrics (self, error);
+    if (rc == 0)
+        rc = open_store (self, error);
     if (rc == 0)
         name_itself (self);
     if (rc < 0 || datanode_allow (self, error) < 0 ||
@@ -297,7 +332,28 @@ datanode_stop (struct datanode **self_p)
     if (self->domain[0] != '\0')
         zap_forget (self->options.zap, self->domain);
     blockstore_close (&self->store);
+    metrics_destroy (&self->metrics);
     free (self);
+}
+
+struct metrics *
+datanode_metrics (const struct datanode *self)
+{
+    return self->metrics;
+}
+
+void
+datanode_measure (struct datanode *self)
+{
+    struct blockstore_space space;
+
+    if (blockstore_space (self->store, &space, NULL) < 0)
+        return; // the uplink says so in the log, with each heartbeat
+    metric_set (self->metrics, METRIC_STORAGE_CAPACITY, 0, space.total);
+    metric_set (self->metrics, METRIC_STORAGE_USED, 0, space.used);
+    metric_set (self->metrics, METRIC_STORAGE_FREE, 0, space.free);
+    metric_set (self->metrics, METRIC_STORAGE_FULL, 0, space.full);
+    metric_set (self->metrics, METRIC_BLOCKS, 0, space.blocks);
 }
 
 int

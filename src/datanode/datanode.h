@@ -19,6 +19,7 @@
 #include "rpc/zap.h"
 
 struct datanode;
+struct metrics;
 
 struct datanode_options {
     const struct datanode_config *config; // checked (datanode_config_check)
@@ -47,6 +48,11 @@ int datanode_allow (struct datanode *self, litedfs_error_t *error);
 int datanode_tcp_port (const struct datanode *self);
 int datanode_chain_port (const struct datanode *self);
 const char *datanode_domain (const struct datanode *self);
+
+/* What it has counted; it is the data node's, and may be rendered from any thread until it stops.
+ * datanode_measure, from any thread too, first sets what is not counted but looked up: how much it holds. */
+struct metrics *datanode_metrics (const struct datanode *self);
+void datanode_measure (struct datanode *self);
 
 /* Whether it has ended by itself, or cannot go on: the process should end.  The log says why; why is
  * set if there is one line that does. */

@@ -21,6 +21,8 @@
 struct datanode {
     struct datanode_options options;
     struct blockstore *store;
+    struct metrics *metrics;
+    const char *ops[MESSAGE_COUNT]; // that it serves, for the metrics
     struct actor *actor;
     struct uplink *uplink;
     int tcp_port;
@@ -48,6 +50,9 @@ int64_t datanode_now (const struct datanode *self);
 /* Take what has come, a bounded part of it, and do what follows.  Whether that was all that nodes have
  * sent. */
 bool intake_turn (struct datanode *self);
+
+/* The names of the ops that are served, as router_words gives them. */
+void intake_words (const char *words[MESSAGE_COUNT]);
 
 /* Ask the uplink where a node is, unless it was asked something just now. */
 void intake_ask_for (struct datanode *self, uint32_t node);

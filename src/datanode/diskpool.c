@@ -49,7 +49,7 @@ struct diskpool {
 
 static int
 start_worker (struct diskpool *self, unsigned number, struct blockstore *store, struct log *log,
-              litedfs_error_t *error)
+              struct metrics *metrics, litedfs_error_t *error)
 {
     struct pool_worker *worker = &self->workers[number];
     actor_run_fn *run = diskworker_execute;
@@ -66,6 +66,7 @@ start_worker (struct diskpool *self, unsigned number, struct blockstore *store, 
     struct diskworker *args = &worker->args;
     args->store = store;
     args->log = log;
+    args->metrics = metrics;
     args->buffers = self->buffers;
     args->copy_buffers = self->copy_buffers;
     args->number = number;
@@ -80,7 +81,7 @@ start_worker (struct diskpool *self, unsigned number, struct blockstore *store, 
 
 static int
 start_all (struct diskpool *self, struct blockstore *store, struct log *log,
-           litedfs_error_t *error)
+           struct metrics *metrics, litedfs_error_t *error)
 {
     self->buffers = readbuf_pool_new (KEEP_BYTES);
     self->copy_buffers = readbuf_pool_new (KEEP_COPY_BYTES);
@@ -94,13 +95,14 @@ start_all (struct diskpool *self, struct blockstore *store, struct log *log,
         return err_set_errno (error, LITEDFS_FAILED, errno, "disk workers: results");
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < self->worker_count; i++)
-        rc = start_worker (self, i, store, log, error);
+        rc = start_worker (self, i, store, log, metrics, error);
     return rc;
 }
 
 int
 diskpool_start (struct diskpool **out, struct blockstore *store, unsigned writers,
-                unsigned readers, struct log *log, litedfs_error_t *error)
+                unsigned readers, struct log *log, struct metrics *metrics,
+                litedfs_error_t *error)
 {
     *out = NULL;
     if (writers == 0 || writers > DISK_WORKERS_MAX || readers == 0 ||
@@ -113,7 +115,7 @@ diskpool_start (struct diskpool **out, struct blockstore *store, unsigned writer
     self->writers = writers;
     self->readers = readers;
     self->worker_count = writers + readers + 1;
-    int rc = start_all (self, store, log, error);
+    int rc = start_all (self, store, log, metrics, error);
     if (rc < 0)
         diskpool_stop (&self);
     *out = self;

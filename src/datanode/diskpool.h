@@ -23,6 +23,7 @@
  */
 
 #include "base/crc.h"
+#include "base/metric.h"
 #include "datanode/blockstore.h"
 
 #include <czmq.h>
@@ -103,10 +104,11 @@ struct disk_result {
     litedfs_error_t error;
 };
 
-/* Start writers and readers (1 to DISK_WORKERS_MAX each).  store and log (may be NULL) are borrowed until
- * diskpool_stop.  LITEDFS_INVALID, LITEDFS_FAILED if no thread can be had, LITEDFS_MEMORY. */
+/* Start writers and readers (1 to DISK_WORKERS_MAX each).  store, log and metrics (both may be NULL)
+ * are borrowed until diskpool_stop.  LITEDFS_INVALID, LITEDFS_FAILED if no thread can be had, LITEDFS_MEMORY. */
 int diskpool_start (struct diskpool **out, struct blockstore *store, unsigned writers,
-                    unsigned readers, struct log *log, litedfs_error_t *error);
+                    unsigned readers, struct log *log, struct metrics *metrics,
+                    litedfs_error_t *error);
 
 /* Let the jobs that run end, drop the others without a result, abandon every block that is not finished,
  * join.  Takes NULL, sets it to NULL, keeps errno. */

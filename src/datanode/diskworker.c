@@ -136,6 +136,20 @@ send_result (struct worker *self, const struct disk_result *result, zmq_msg_t *p
     }
 }
 
+/* ---- what it counts ----------------------------------------------------------------------------- */
+
+static int64_t
+begin (const struct worker *self)
+{
+    return metric_now_us (self->args->metrics);
+}
+
+static void
+count (const struct worker *self, enum metric_access access, int64_t began_us)
+{
+    metric_observe (self->args->metrics, METRIC_DISK_DURATION, access, begin (self) - began_us);
+}
+
 /* ---- writer ------------------------------------------------------------------------------------- */
 
 /* A block that waits for its sync. */
@@ -201,8 +215,10 @@ finish_all (struct writer *self)
     self->late_bytes = 0;
     if (n == 0)
         return;
+    int64_t began_us = begin (&self->worker);
     blockstore_finish (self->worker.args->store, self->items, n,
                        NULL); // errors are in the items
+    count (&self->worker, METRIC_SYNC, began_us);
     for (size_t i = 0; i < n; i++) {
         struct blockstore_finish *item = &self->items[i];
         struct disk_result result = {.kind = DISK_DURABLE,
@@ -280,8 +296,12 @@ append_chunk (struct writer *self, struct job *job, struct writing ***out,
         if (rc < 0)
             return rc;
     }
+    int64_t began_us = begin (&self->worker);
     int rc = blockstore_append (*at, frame->offset, zmq_msg_data (&job->payload), size,
                                 job->units, &result->error);
+    count (&self->worker, METRIC_WRITE, began_us);
+    if (rc == 0)
+        metric_add (self->worker.args->metrics, METRIC_DISK_WRITTEN, 0, size);
     result->offset = writing_offset (*at);
     if (rc == 0 && frame->last && frame->offset + size != result->offset)
         rc = err_set (&result->error, LITEDFS_DIFFERENT,
@@ -431,12 +451,15 @@ run_read (struct worker *self, const struct job *job)
         readbuf_get (frame->copy ? self->args->copy_buffers : self->args->buffers,
                      blockstore_read_room (frame->offset, frame->size));
     zmq_msg_init (&payload);
+    int64_t began_us = begin (self);
     int rc;
     if (!buffer)
         rc = err_set (&result.error, LITEDFS_MEMORY, "disk worker: out of memory");
     else
         rc = blockstore_read (self->args->store, frame->block, frame->offset, frame->size,
                               buffer->data, &range, &result.crc, &result.error);
+    count (self, METRIC_READ, began_us);
+    metric_add (self->args->metrics, METRIC_DISK_READ, 0, rc == 0 ? range.size : 0);
     if (rc == 0)
         rc = wrap_range (&payload, range, buffer, &result.error);
     if (rc == 0)

@@ -62,6 +62,7 @@ struct disk_result_frame {
 struct diskworker {
     struct blockstore *store;
     struct log *log;
+    struct metrics *metrics;
     struct readbuf_pool *buffers;
     struct readbuf_pool *copy_buffers; // for reads of copies
     unsigned number;

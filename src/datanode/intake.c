@@ -122,6 +122,12 @@ static const struct router_row rows[] = {
     {MESSAGE_block_stat, on_block_stat, PEER_CLIENT},
 };
 
+void
+intake_words (const char *words[MESSAGE_COUNT])
+{
+    router_words (rows, sizeof rows / sizeof *rows, words);
+}
+
 static void
 take_requests (struct datanode *self)
 {
@@ -188,6 +194,7 @@ take_chain (struct datanode *self)
         if (!chain_receive (self->chain, self->node, &event))
             return true;
         bytes += zmq_msg_size (&event.payload);
+        metric_add (self->metrics, METRIC_CHAIN_RECEIVED, 0, zmq_msg_size (&event.payload));
         if (!peers_know (self->peers, event.from)) {
             chain_dropped (self->chain, "node %" PRIu32 " is not known here", event.from);
             intake_ask_for (self, event.from);

@@ -54,6 +54,12 @@ start_node (struct daemon *daemon, struct service *self, struct zap *zap,
     return datanode_start (&self->node, &options, error);
 }
 
+static void
+measure (void *node)
+{
+    datanode_measure (node);
+}
+
 static int
 start_web (struct daemon *daemon, struct service *self, struct zap *zap, litedfs_error_t *error)
 {
@@ -65,6 +71,9 @@ start_web (struct daemon *daemon, struct service *self, struct zap *zap, litedfs
         .zap = zap,
         .domain = datanode_domain (self->node),
         .allow_file = daemon->config_path,
+        .metrics = datanode_metrics (self->node),
+        .measure = measure,
+        .context = self->node,
         .log = daemon->log,
         .clock = daemon->clock,
     };

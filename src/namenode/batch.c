@@ -112,6 +112,7 @@ answer_error (struct job *job, int number, const char *text)
     buf_clear (&job->reply);
     message_encode_error (&job->reply, job->message->envelope.id, number, text);
     job->ok = false;
+    job->error = number;
     memset (&job->effects, 0, sizeof job->effects);
 }
 
@@ -187,6 +188,7 @@ run_job (struct batch_context *context, struct job *job, struct txn *txn,
     buf_clear (&job->reply);
     memset (&job->effects, 0, sizeof job->effects);
     job->ok = true;
+    job->error = 0;
     int rc = handle_once (context, job, txn, error);
     if (rc == 0)
         return job->reply.failed ? err_set (error, LITEDFS_MEMORY, "out of memory") : 0;

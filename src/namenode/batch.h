@@ -27,6 +27,7 @@ struct job {
     struct message *message; // parsed from frame
     struct buf reply;        // the encoded answer
     bool ok;                 // it is not an error
+    int error;               // of err.def if it is one, else 0
     struct op_effects effects;
 };
 
@@ -38,6 +39,7 @@ struct batch_context {
     struct agenda *agenda; // what repair shall look at next; may be NULL
     const struct clock *clock;
     struct log *log;
+    struct metrics *metrics;        // may be NULL
     const struct nodes_view *nodes; // for this batch
     bool full;                      // the disk was full at the last commit
     int64_t full_until_ms;          // monotonic; then it is tried again

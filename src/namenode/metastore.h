@@ -29,6 +29,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/metric.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -101,6 +102,10 @@ int metastore_grow (struct metastore *self, litedfs_error_t *error);
 
 /* The number of the last committed write transaction; it grows by one a commit that changed something. */
 uint64_t metastore_transaction (struct metastore *self);
+
+/* Count commits and show the rows of the tables there from now on; metrics (may be NULL) must outlive the
+ * store.  Before other threads use the store. */
+void metastore_set_metrics (struct metastore *self, struct metrics *metrics);
 
 /* Takes a snapshot of its own. */
 int metastore_statistics (struct metastore *self, struct metastore_statistics *out,

@@ -19,6 +19,7 @@ struct metastore {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];
     char *directory;
+    struct metrics *metrics;
     uint64_t map_size;
     pthread_mutex_t mutex; // guards what is below
     pthread_cond_t changed;

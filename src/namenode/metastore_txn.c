@@ -91,6 +91,38 @@ txn_begin_write (struct metastore *self, const struct txn_frame *frame, struct t
     return 0;
 }
 
+/* Show how much there is, as of this transaction, which is about to be committed. */
+static void
+count_rows (const struct txn *self)
+{
+    struct metastore *store = self->store;
+    MDB_stat stat = {0};
+    MDB_envinfo info;
+
+    if (!store->metrics)
+        return;
+    for (size_t table = 0; table < TABLE_COUNT; table++)
+        if (mdb_stat (self->handle, store->tables[table], &stat) == 0)
+            metric_set (store->metrics, METRIC_STORE_ROWS, table, stat.ms_entries);
+    if (mdb_env_info (store->env, &info) < 0)
+        return;
+    metric_set (store->metrics, METRIC_STORE_USED, 0,
+                ((uint64_t) info.me_last_pgno + 1) * stat.ms_psize);
+    metric_set (store->metrics, METRIC_STORE_MAP, 0, info.me_mapsize);
+}
+
+void
+metastore_set_metrics (struct metastore *self, struct metrics *metrics)
+{
+    struct txn *txn;
+
+    self->metrics = metrics;
+    if (metrics && txn_begin_read (self, &txn, NULL) == 0) {
+        count_rows (txn);
+        txn_abort (&txn);
+    }
+}
+
 int
 txn_commit (struct txn **txn, litedfs_error_t *error)
 {
@@ -108,6 +140,8 @@ txn_commit (struct txn **txn, litedfs_error_t *error)
     FAULT ("metastore_before_commit");
     uint64_t number = txn_number (self);
     bool written = self->written > 0;
+    count_rows (self);
+    int64_t began_us = metric_now_us (store->metrics);
     int rc = FAULT_ERROR ("metastore_commit") ? EIO : 0;
     if (rc)
         mdb_txn_abort (self->handle);
@@ -118,6 +152,8 @@ txn_commit (struct txn **txn, litedfs_error_t *error)
         return metastore_error (store, rc, "commit", error);
     FAULT ("metastore_after_commit");
     if (written) {
+        metric_observe (store->metrics, METRIC_COMMIT_DURATION, 0,
+                        metric_now_us (store->metrics) - began_us);
         pthread_mutex_lock (&store->mutex);
         store->transaction = number;
         pthread_mutex_unlock (&store->mutex);

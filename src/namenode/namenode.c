@@ -42,10 +42,13 @@ struct namenode {
     const struct namenode_config *config;
     struct log *log;
     const struct clock *clock;
+    struct metrics *metrics;
     struct actor *actor;
     int port;
     struct uuid cluster;
     char inproc[64];
+    const char *ops[MESSAGE_COUNT];
+    const char *tables[TABLE_COUNT];
 };
 
 /* ---- what happens to each request -------------------------------------------------------------------------- */
@@ -93,7 +96,8 @@ take_result (struct server *self, const struct writer_result *result, zmq_msg_t 
     if (result->number == MESSAGE_node_register &&
         !server_finish_register (self, result, frame))
         return;
-    server_send (self, &result->route, result->id, zmq_msg_data (frame), zmq_msg_size (frame));
+    server_send (self, &result->route, result->id, result->error, zmq_msg_data (frame),
+                 zmq_msg_size (frame));
 }
 
 static void
@@ -176,6 +180,8 @@ turn (struct server *self)
 static void
 loop (struct server *self, struct actor_pipe *pipe)
 {
+    struct metric_loop lag = {.metrics = self->metrics, .at = NAMENODE_LOOP_NAMENODE};
+
     while (!actor_stopping (pipe)) {
         zmq_pollitem_t items[] = {
             {actor_pipe_socket (pipe), 0, ZMQ_POLLIN, 0},
@@ -184,7 +190,9 @@ loop (struct server *self, struct actor_pipe *pipe)
             {writer_socket (self->writer), 0, ZMQ_POLLIN, 0},
             {writer_end_socket (self->writer), 0, ZMQ_POLLIN, 0},
         };
+        metric_loop_sleep (&lag, TICK_MS);
         zmq_poll (items, 5, TICK_MS);
+        metric_loop_wake (&lag);
         while (actor_recv_command (pipe))
             ;
         if (writer_ended (self->writer))
@@ -205,6 +213,7 @@ open_store (struct server *self, const struct namenode_config *config, litedfs_e
         .reserve = (uint64_t) config->storage_preserve_space,
         .sync = config->sync,
         .log = self->log,
+        .metrics = self->metrics,
     };
     int rc = storedir_open (&self->dir, &options, clock_wall (self->clock), error);
 
@@ -223,8 +232,11 @@ open_store (struct server *self, const struct namenode_config *config, litedfs_e
 static int
 start_writer (struct server *self, litedfs_error_t *error)
 {
-    const struct writer_options options = {
-        .dir = self->dir, .settings = &self->settings, .clock = self->clock, .log = self->log};
+    const struct writer_options options = {.dir = self->dir,
+                                           .settings = &self->settings,
+                                           .clock = self->clock,
+                                           .log = self->log,
+                                           .metrics = self->metrics};
     int rc = server_take_view (self, true, error);
 
     if (rc == 0)
@@ -246,6 +258,7 @@ bind_to (struct server *self, struct namenode *parent, int port, litedfs_error_t
         .port = port,
         .inproc = parent->inproc,
         .log = self->log,
+        .metrics = self->metrics,
         .clock = self->clock,
     };
     char name[UUID_TEXT_SIZE];
@@ -320,7 +333,8 @@ static void
 run (struct actor_pipe *pipe, void *args)
 {
     struct namenode *parent = args;
-    struct server self = {.log = parent->log, .clock = parent->clock};
+    struct server self = {
+        .log = parent->log, .metrics = parent->metrics, .clock = parent->clock};
     litedfs_error_t error;
 
     if (set_up (&self, parent, &error) < 0)
@@ -330,6 +344,34 @@ run (struct actor_pipe *pipe, void *args)
         loop (&self, pipe);
     }
     tear_down (&self);
+}
+
+/* The words that metrics are labelled with; those of ops and tables are in the object. */
+static int
+make_metrics (struct namenode *self, litedfs_error_t *error)
+{
+    static const char *const loops[] = {
+        [NAMENODE_LOOP_NAMENODE] = "namenode", [NAMENODE_LOOP_WRITER] = "writer"};
+    const struct metrics_options options = {
+        .where = METRIC_NAME,
+        .version = PACKAGE_VERSION,
+        .ops = {self->ops, MESSAGE_COUNT},
+        .tables = {self->tables, TABLE_COUNT},
+        .loops = {loops, sizeof loops / sizeof *loops},
+    };
+
+    router_words (rows, sizeof rows / sizeof *rows, self->ops);
+    for (size_t table = 0; table < TABLE_COUNT; table++)
+        self->tables[table] = metastore_table_name ((enum metastore_table) table);
+    self->metrics = metrics_new (&options);
+    return self->metrics ? 0 : err_set (error, LITEDFS_MEMORY, "out of memory");
+}
+
+static void
+destroy (struct namenode *self)
+{
+    metrics_destroy (&self->metrics);
+    free (self);
 }
 
 int
@@ -343,9 +385,11 @@ namenode_start (struct namenode **out, const struct namenode_config *config, str
     self->config = config;
     self->log = log;
     self->clock = clock;
-    int rc = actor_start (&self->actor, "namenode", run, self, error);
+    int rc = make_metrics (self, error);
+    if (rc == 0)
+        rc = actor_start (&self->actor, "namenode", run, self, error);
     if (rc < 0)
-        free (self);
+        destroy (self);
     else
         *out = self;
     return rc;
@@ -357,7 +401,7 @@ namenode_stop (struct namenode **self)
     if (!*self)
         return;
     actor_stop (&(*self)->actor);
-    free (*self);
+    destroy (*self);
     *self = NULL;
 }
 
@@ -383,4 +427,10 @@ const struct uuid *
 namenode_cluster (const struct namenode *self)
 {
     return &self->cluster;
+}
+
+struct metrics *
+namenode_metrics (const struct namenode *self)
+{
+    return self->metrics;
 }

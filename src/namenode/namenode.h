@@ -19,6 +19,7 @@
 #define NAMENODE_DOMAIN "name"
 
 struct namenode;
+struct metrics;
 
 /* Start it: open or make what is at data_path, bind, serve.  Blocks until it serves or has failed;
  * then nothing is left behind.  config (checked), log and clock must outlive it; log may be NULL.
@@ -38,6 +39,9 @@ int namenode_port (const struct namenode *self);
 
 /* The endpoint for threads of this process, "inproc://...". */
 const char *namenode_inproc (const struct namenode *self);
+
+/* What it has counted; it is the name node's, and may be rendered from any thread until it stops. */
+struct metrics *namenode_metrics (const struct namenode *self);
 
 /* The cluster that it is the name node of. */
 const struct uuid *namenode_cluster (const struct namenode *self);

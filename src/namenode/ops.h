@@ -20,6 +20,9 @@
 #include "rpc/router.h"
 #include "wire/message.h"
 
+/* The loops of a name node, as its metrics call them. */
+enum namenode_loop { NAMENODE_LOOP_NAMENODE, NAMENODE_LOOP_WRITER };
+
 /* What does not change while a name node runs. */
 struct op_settings {
     struct uuid cluster;

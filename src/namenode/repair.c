@@ -58,7 +58,11 @@ struct repair {
     bool settling;      // nothing may be done now
     bool under_way;     // a step was run, and its transaction has not ended
     int64_t noticed_ms; // when the nodes were looked at last
-    size_t closed;
+    struct metrics *metrics;
+    size_t closed; // this and what follows: by the last step
+    size_t ordered;
+    size_t arrived;
+    uint64_t arrived_bytes;
     size_t touched_count;
     uint32_t touched[REPAIR_TOUCHED_MAX];
 };
@@ -208,6 +212,7 @@ load (struct repair *self, struct metastore *store, const struct repair_frame *f
         txn_abort (&txn);
     }
     copies_settle (self->copies, true);
+    metric_set (frame->metrics, METRIC_REPAIR_COPIES, 0, copies_count (self->copies));
     if (rc < 0) {
         log_error (frame->log, "repair goes on without the orders that are out: %s",
                    error.text);
@@ -449,8 +454,9 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
     if (self->under_way)
         repair_settle (self, false); // the transaction came to nothing, this is another one
     self->under_way = true;
+    self->metrics = frame->metrics;
     self->touched_count = 0;
-    self->closed = 0;
+    self->closed = self->ordered = self->arrived = 0;
     int rc = make_barred (self, frame->nodes, error);
     if (rc < 0)
         return rc;
@@ -465,9 +471,24 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
     if (rc < 0)
         return rc;
     self->closed = run.closed;
+    self->ordered = run.ordered;
+    self->arrived = run.arrived;
+    self->arrived_bytes = run.arrived_bytes;
     self->touched_count = run.touched_count;
     memcpy (self->touched, run.touched, sizeof run.touched);
     return 0;
+}
+
+/* Count what the last step has done, which is committed. */
+static void
+count (struct repair *self)
+{
+    metric_add (self->metrics, METRIC_REPAIR_ORDERED, 0, self->ordered);
+    metric_add (self->metrics, METRIC_REPAIR_ARRIVED, 0, self->arrived);
+    metric_add (self->metrics, METRIC_REPAIR_FAILED, 0, self->closed - self->arrived);
+    metric_add (self->metrics, METRIC_REPAIR_BYTES, 0,
+                self->arrived > 0 ? self->arrived_bytes : 0);
+    metric_set (self->metrics, METRIC_REPAIR_COPIES, 0, copies_count (self->copies));
 }
 
 void
@@ -478,6 +499,7 @@ repair_settle (struct repair *self, bool committed)
     copies_settle (self->copies, committed);
     self->under_way = false;
     if (committed) {
+        count (self);
         self->walk.found_count = 0;
         agenda_release (self->agenda, RELEASE_TIMES * self->closed);
         if (copies_count (self->copies) == 0)

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "namenode/metastore.h"
 #include "namenode/nodes.h"
 
@@ -28,7 +29,8 @@ struct repair;
 struct repair_frame {
     const struct nodes_view *nodes;
     const struct clock *clock;
-    struct log *log; // may be NULL
+    struct log *log;         // may be NULL
+    struct metrics *metrics; // may be NULL
     uint64_t delete_delay_ms;
     int64_t repair_delay_ms; // a node that is offline for so long is gone
 };

@@ -384,8 +384,10 @@ order_copy (struct repair_run *run, const struct block_row *row, uint32_t source
                             run->now_ms + COPY_MS + (int64_t) (bytes / COPY_BYTES_A_MS)};
 
     int rc = orders_add (run->txn, source, ORDER_COPY, row->block, target, &copy.order, error);
-    if (rc == 0)
+    if (rc == 0) {
         copies_open (run->copies, &copy); // there is room: its source may send
+        run->ordered++;
+    }
     return rc;
 }
 
@@ -425,6 +427,8 @@ repair_block_close (struct repair_run *run, const struct block_row *row)
     for (size_t at = copies_find (run->copies, row->block, 0); at != SIZE_MAX;
          at = copies_find (run->copies, row->block, at + 1))
         if (block_row_has_node (row, copies_at (run->copies, at)->target)) {
+            run->arrived++;
+            run->arrived_bytes += copies_at (run->copies, at)->size;
             copies_forget_failures (run->copies, row->block);
             copies_close (run->copies, at);
             run->closed++;

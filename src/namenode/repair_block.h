@@ -39,9 +39,12 @@ struct repair_run {
     int64_t now_ms;
     int64_t wall_ms;
     uint64_t delete_delay_ms;
-    bool *barred;  // room for each node of the view
-    size_t closed; // how many copies ended
-    size_t blocks; // how many blocks were looked at
+    bool *barred;           // room for each node of the view
+    size_t closed;          // how many copies ended
+    size_t ordered;         // copies
+    size_t arrived;         // of those that ended
+    uint64_t arrived_bytes; // their bytes
+    size_t blocks;          // how many blocks were looked at
     size_t touched_count;
     uint32_t touched[REPAIR_TOUCHED_MAX]; // nodes that have new orders
 };

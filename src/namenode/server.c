@@ -71,10 +71,10 @@ server_sender (const struct server *self, const struct request *request)
 }
 
 void
-server_send (struct server *self, const struct route *route, uint64_t id, const void *data,
-             size_t size)
+server_send (struct server *self, const struct route *route, uint64_t id, int number,
+             const void *data, size_t size)
 {
-    int rc = router_reply_encoded (self->router, route, id, data, size);
+    int rc = router_reply_encoded (self->router, route, id, number, data, size);
 
     if (rc < 0)
         log_debug (self->log, "a reply was not delivered: %s", err_text (rc));
@@ -105,7 +105,8 @@ server_answer (struct server *self, const struct op_row *row, struct request *re
     if (rc == 0 && out.failed)
         rc = err_set (error, LITEDFS_MEMORY, "out of memory");
     if (rc == 0)
-        server_send (self, &request->route, request->message->envelope.id, out.data, out.size);
+        server_send (self, &request->route, request->message->envelope.id, 0, out.data,
+                     out.size);
     buf_free (&out);
     return rc;
 }

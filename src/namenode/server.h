@@ -33,6 +33,7 @@ struct parked {
 
 struct server {
     struct log *log;
+    struct metrics *metrics;
     const struct clock *clock;
     int64_t listened_ms; // when the last turn began
     int64_t stalled_ms;  // when it was noticed last that we had not listened; 0: never
@@ -71,9 +72,9 @@ void server_update_writer (struct server *self, bool always);
 /* Who sent a request. */
 struct op_sender server_sender (const struct server *self, const struct request *request);
 
-/* Send a reply that was encoded; one that cannot be delivered is the peer's loss, it will ask again. */
-void server_send (struct server *self, const struct route *route, uint64_t id, const void *data,
-                  size_t size);
+/* Send a reply that was encoded, with its error or 0; one that cannot be delivered is the peer's loss, it will ask again. */
+void server_send (struct server *self, const struct route *route, uint64_t id, int number,
+                  const void *data, size_t size);
 
 /* Run a handler that reads and answer the request, which stays the caller's. */
 int server_answer (struct server *self, const struct op_row *row, struct request *request,

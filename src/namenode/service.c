@@ -54,6 +54,7 @@ start_web (struct daemon *daemon, struct service *self, litedfs_error_t *error)
         .router = namenode_inproc (self->namenode),
         .router_port = namenode_port (self->namenode),
         .cluster = *namenode_cluster (self->namenode),
+        .metrics = namenode_metrics (self->namenode),
         .log = daemon->log,
         .clock = daemon->clock,
     };

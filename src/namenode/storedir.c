@@ -228,6 +228,8 @@ open_store (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
         };
         rc = metastore_open (&self->store, &options, error);
     }
+    if (rc == 0)
+        metastore_set_metrics (self->store, self->options.metrics);
     buf_free (&path);
     if (rc == 0)
         rc = read_or_make_cluster (self, known > 0, wall_ms, error);

@@ -21,12 +21,13 @@
 struct storedir;
 
 struct storedir_options {
-    const char *path;      // data_path, absolute
-    uint64_t map_size;     // of the store, in bytes
-    uint64_t ballast_size; // in bytes; 0: none
-    uint64_t reserve;      // bytes of the disk that only deletes may use
-    bool sync;             // of the store
-    struct log *log;       // may be NULL; must outlive it
+    const char *path;        // data_path, absolute
+    uint64_t map_size;       // of the store, in bytes
+    uint64_t ballast_size;   // in bytes; 0: none
+    uint64_t reserve;        // bytes of the disk that only deletes may use
+    bool sync;               // of the store
+    struct log *log;         // may be NULL; must outlive it
+    struct metrics *metrics; // may be NULL; must outlive it
 };
 
 /* Lock it, check it, open the store, or make all of that in an empty or missing directory: with a new

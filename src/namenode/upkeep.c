@@ -29,6 +29,7 @@ repair_frame_of (const struct batch_context *context)
         .nodes = context->nodes,
         .clock = context->clock,
         .log = context->log,
+        .metrics = context->metrics,
         .delete_delay_ms = context->settings->delete_delay_ms,
         .repair_delay_ms = context->settings->repair_delay_ms,
     };

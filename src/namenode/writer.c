@@ -159,6 +159,7 @@ answer (struct body *self, struct job *job)
         .token = job->token,
         .frame_size = zmq_msg_size (&job->frame),
         .ok = job->ok,
+        .error = job->error,
         .effects = job->effects,
     };
 
@@ -180,6 +181,7 @@ run_batch (struct body *self)
 
     if (self->batch_count == 0)
         return 0;
+    metric_observe (self->context.metrics, METRIC_BATCH_SIZE, 0, (int64_t) self->batch_count);
     rc = batch_run (&self->context, self->batch, self->batch_count, &error);
     if (rc < 0)
         log_critical (self->context.log, "the store cannot be written, the name node ends: %s",
@@ -215,13 +217,18 @@ keep_house (struct body *self)
 static void
 loop (struct body *self)
 {
+    struct metric_loop lag = {.metrics = self->context.metrics, .at = NAMENODE_LOOP_WRITER};
+
     while (!actor_stopping (self->pipe)) {
         zmq_pollitem_t items[] = {
             {actor_pipe_socket (self->pipe), 0, ZMQ_POLLIN, 0},
             {self->jobs, 0, ZMQ_POLLIN, 0},
         };
         bool wanted = upkeep_wanted (self->upkeep, &self->context);
-        zmq_poll (items, 2, wanted ? 0 : (long) upkeep_idle_ms (self->upkeep, &self->context));
+        long wait_ms = wanted ? 0 : (long) upkeep_idle_ms (self->upkeep, &self->context);
+        metric_loop_sleep (&lag, wait_ms);
+        zmq_poll (items, 2, wait_ms);
+        metric_loop_wake (&lag);
         while (actor_recv_command (self->pipe))
             ;
         collect (self);
@@ -301,6 +308,7 @@ run (struct actor_pipe *pipe, void *args)
                 .settings = parent->options.settings,
                 .clock = parent->options.clock,
                 .log = parent->options.log,
+                .metrics = parent->options.metrics,
                 .nodes = parent->first_nodes,
             },
     };

@@ -29,7 +29,8 @@ struct writer_options {
     struct storedir *dir;
     const struct op_settings *settings;
     const struct clock *clock;
-    struct log *log; // may be NULL
+    struct log *log;         // may be NULL
+    struct metrics *metrics; // may be NULL
 };
 
 /* Start it with this view of the nodes.  What the options point to must outlive it.  Errors of
@@ -64,6 +65,7 @@ struct writer_result {
     uint64_t token;
     size_t frame_size; // of the request
     bool ok;
+    int error; // of err.def if it is not ok, else 0
     struct op_effects effects;
 };
 

@@ -54,6 +54,7 @@ struct router {
     struct buf encoded;
     char *inproc; // bound to it, or NULL
     struct log *log;
+    struct metrics *metrics;
     const struct clock *clock;
     int port;
 };
@@ -101,6 +102,7 @@ router_new (struct router **out, const struct router_options *options, litedfs_e
         return err_set (error, LITEDFS_MEMORY, "router: no memory");
     }
     self->log = options->log;
+    self->metrics = options->metrics;
     self->clock = options->clock;
     self->limits.bytes = options->session_bytes ? options->session_bytes : SESSION_BYTES;
     self->limits.requests = options->session_requests ? options->session_requests
@@ -211,12 +213,31 @@ send_reply (struct router *self, struct slice id, bool delimiter, struct slice h
     return errnum;
 }
 
-/* Send a reply to a session and account for it.  payload is taken. */
+/* Count an answer: how it ended (number: of err.def, or 0), and how long it took. */
+static void
+count_reply (struct router *self, const struct route *route, int number, size_t bytes)
+{
+    metric_add (self->metrics, METRIC_SENT_BYTES, 0, bytes);
+    if (number != 0)
+        metric_error (self->metrics, number);
+    if (route->received_us == 0)
+        return;
+    metric_add (self->metrics, METRIC_REQUESTS,
+                (size_t) route->number * METRIC_OUTCOMES +
+                    (number != 0 ? METRIC_FAILED : METRIC_OK),
+                1);
+    metric_observe (self->metrics, METRIC_REQUEST_DURATION, route->number,
+                    metric_now_us (self->metrics) - route->received_us);
+}
+
+/* Send a reply to a session and account for it; number is its error, or 0.  payload is taken. */
 static int
-reply (struct router *self, const struct route *route, uint64_t id, struct slice header,
-       zmq_msg_t *payload)
+reply (struct router *self, const struct route *route, uint64_t id, int number,
+       struct slice header, zmq_msg_t *payload)
 {
     size_t bytes = header.size + (payload ? zmq_msg_size (payload) : 0);
+
+    count_reply (self, route, number, bytes);
     struct session *session =
         session_table_find (self->sessions, route->id, route->size, route->session);
 
@@ -249,7 +270,7 @@ router_reply (struct router *self, const struct route *route, uint64_t id,
 
     buf_clear (&self->encoded);
     if (message_encode_reply (&self->encoded, type, fields, id, &error) == 0)
-        return reply (self, route, id, buf_slice (&self->encoded), payload);
+        return reply (self, route, id, 0, buf_slice (&self->encoded), payload);
     log_error (self->log, "a reply to %s cannot be encoded: %s", type->op, error.text);
     if (payload) {
         zmq_msg_close (payload);
@@ -268,14 +289,14 @@ router_reply_error (struct router *self, const struct route *route, uint64_t id,
     message_encode_error (&self->encoded, id, number, text);
     if (self->encoded.failed)
         return LITEDFS_MEMORY;
-    return reply (self, route, id, buf_slice (&self->encoded), NULL);
+    return reply (self, route, id, number, buf_slice (&self->encoded), NULL);
 }
 
 int
-router_reply_encoded (struct router *self, const struct route *route, uint64_t id,
+router_reply_encoded (struct router *self, const struct route *route, uint64_t id, int number,
                       const void *frame, size_t size)
 {
-    return reply (self, route, id, slice_of (frame, size), NULL);
+    return reply (self, route, id, number, slice_of (frame, size), NULL);
 }
 
 /* ---- sessions ---- */
@@ -374,6 +395,7 @@ refuse (struct router *self, struct incoming *in, const struct route *route, uin
         router_reply_error (self, route, id, number, text);
         return;
     }
+    metric_error (self->metrics, number);
     buf_clear (&self->encoded);
     message_encode_error (&self->encoded, id, number, text);
     if (!self->encoded.failed)
@@ -436,9 +458,14 @@ make_request (struct router *self, struct incoming *in, const struct route *rout
     if (message_parse_request (frame, &request->message, &id, &error) < 0) {
         refuse (self, in, route, id, error.number, error.text);
         request_destroy (&request);
-    } else if (!accept_request (self, in, route, session, request->message)) {
-        request_destroy (&request);
+        return NULL;
     }
+    if (request->message->type) {
+        request->route.number = request->message->type->number;
+        request->route.received_us = metric_now_us (self->metrics);
+    }
+    if (!accept_request (self, in, &request->route, session, request->message))
+        request_destroy (&request);
     return request;
 }
 
@@ -493,6 +520,8 @@ router_receive (struct router *self, struct request **out)
         struct incoming in;
         if (!receive (self, &in))
             return 0;
+        metric_add (self->metrics, METRIC_RECEIVED_BYTES, 0,
+                    zmq_msg_size (&in.body.header) + zmq_msg_size (&in.body.payload));
         hear_monitor (self);
         request = take_in (self, &in);
         incoming_close (&in);
@@ -505,6 +534,14 @@ router_receive (struct router *self, struct request **out)
 }
 
 /* ---- dispatch ---- */
+
+void
+router_words (const struct router_row *rows, size_t count, const char *words[MESSAGE_COUNT])
+{
+    memset (words, 0, MESSAGE_COUNT * sizeof *words);
+    for (size_t i = 0; i < count; i++)
+        words[rows[i].number] = message_types[rows[i].number].op;
+}
 
 void
 router_dispatch (struct router *self, const struct router_row *rows, size_t count,

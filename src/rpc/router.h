@@ -39,6 +39,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "wire/message.h"
 
 #include <zmq.h>
@@ -47,8 +48,10 @@
 struct route {
     uint8_t id[32];
     uint8_t size;
-    bool delimiter;   // the peer is a REQ: an empty frame goes first
-    uint64_t session; // the number of its session
+    bool delimiter;             // the peer is a REQ: an empty frame goes first
+    uint64_t session;           // the number of its session
+    enum message_number number; // what was asked,
+    int64_t received_us;        // and when, of metric_now_us; 0: that is not counted
 };
 
 /* Room for a peer's numeric address with its NUL. */
@@ -76,6 +79,7 @@ struct router_options {
     uint64_t session_bytes;    // limits of a session, see above; 0: 16 MiB
     unsigned session_requests; // 0: 2,048 for SOCKET_NAME_ROUTER, 64 for SOCKET_DATA_ROUTER
     struct log *log;           // may be NULL
+    struct metrics *metrics; // may be NULL: of requests and answers; their op is message_number
     const struct clock *clock;
 };
 
@@ -128,9 +132,10 @@ int router_reply_error (struct router *self, const struct route *route, uint64_t
                         const char *text);
 
 /* Send a first frame that was encoded elsewhere (by message_encode_reply or
- * message_encode_error, for this id).  Returns as router_reply. */
+ * message_encode_error, for this id); number is the error that it says, or 0.  Returns as
+ * router_reply. */
 int router_reply_encoded (struct router *self, const struct route *route, uint64_t id,
-                          const void *frame, size_t size);
+                          int number, const void *frame, size_t size);
 
 /* One row a message that is served.  handle answers the request, or keeps it for later, and
  * returns 0: the request is its own then, to be destroyed when it is done with it.  Or it
@@ -141,6 +146,11 @@ struct router_row {
     int (*handle) (void *context, struct request *request, litedfs_error_t *error);
     enum message_peer from; // who may send it, an OR of PEER_*
 };
+
+/* The names of the ops that have a row, each at the place of its number, and NULL at the others: for
+ * metrics_options. */
+void router_words (const struct router_row *rows, size_t count,
+                   const char *words[MESSAGE_COUNT]);
 
 /* Hand the request to its row.  peer says what the sender is known to be, an OR of PEER_* (a
  * registered node is PEER_NODE | PEER_CLIENT; everybody is PEER_CLIENT).  Without a row the

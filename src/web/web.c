@@ -7,17 +7,13 @@
  *
  * libmicrohttpd's epoll is edge-triggered: it is run until it has nothing left to do at once.
  */
-#include "web/web.h"
+#include "web/web_impl.h"
 
-#include "base/actor.h"
 #include "base/err.h"
 #include "base/net.h"
-#include "rpc/dealer.h"
-#include "web/connections.h"
 #include "web/page.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -31,39 +27,13 @@
 #define CONNECTIONS_MAX 512u // then nobody is let in: that many are being answered or closed
 #define CONNECTION_MEMORY ((size_t) 32 << 10)
 #define BACKLOG 128
-#define TICK_MS 100    // libmicrohttpd's own time-outs are looked after this often
-#define TURNS 64       // of libmicrohttpd a wake-up, before others get their turn
-#define ANSWER_MS 5000 // how long the ROUTER may take
-
-struct web {
-    struct actor *actor;
-    struct web_options options;
-    struct arena strings; // of the options
-    int listen_fd;
-    struct MHD_Daemon *daemon;
-    struct dealer *dealer;
-    struct waiting *waiting; // requests that wait for the ROUTER
-    struct connections connections;
-    bool stopping;
-};
-
-/* A request.  It exists from the first call of the handler to the notice of its end. */
-struct waiting {
-    struct web *web;
-    struct waiting *next;
-    struct MHD_Connection *connection;
-    json_t *document;
-    struct buf body;
-    unsigned status;
-    int64_t request_id; // of the DEALER; 0: none under way
-    bool asked;
-    bool suspended;
-};
+#define TICK_MS 100 // libmicrohttpd's own time-outs are looked after this often
+#define TURNS 64    // of libmicrohttpd a wake-up, before others get their turn
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
 static enum MHD_Result
-answer (struct MHD_Connection *connection, unsigned status, struct buf *body)
+answer (struct MHD_Connection *connection, unsigned status, const char *type, struct buf *body)
 {
     static const char memory_short[] =
         "{\"error\": \"memory\", \"message\": \"out of memory\"}";
@@ -76,8 +46,8 @@ answer (struct MHD_Connection *connection, unsigned status, struct buf *body)
     if (!response)
         return MHD_NO;
 
-    enum MHD_Result rc =
-        MHD_add_response_header (response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    enum MHD_Result rc = MHD_add_response_header (response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                                  body->failed ? WEB_JSON : type);
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header (response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     if (rc == MHD_YES)
@@ -92,7 +62,7 @@ answer_error (struct MHD_Connection *connection, unsigned status, int number, co
 {
     struct buf body = {0};
     page_error (&body, number, text);
-    enum MHD_Result rc = answer (connection, status, &body);
+    enum MHD_Result rc = answer (connection, status, WEB_JSON, &body);
     buf_free (&body);
     return rc;
 }
@@ -106,13 +76,8 @@ place_of (struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
-/* ---- /cluster/info ------------------------------------------------------------------------------- */
-
-static void ask_cluster (struct waiting *self, uint64_t cursor);
-
-/* The body is ready, or the error is: let libmicrohttpd call the handler again. */
-static void
-finish (struct waiting *self, unsigned status)
+void
+web_finish (struct waiting *self, unsigned status)
 {
     self->request_id = 0;
     self->status = status;
@@ -121,100 +86,6 @@ finish (struct waiting *self, unsigned status)
         connections_set_busy (&self->web->connections, place_of (self->connection), false);
         MHD_resume_connection (self->connection);
     }
-}
-
-static void
-finish_error (struct waiting *self, const litedfs_error_t *error)
-{
-    json_decref (self->document);
-    self->document = NULL;
-    buf_clear (&self->body);
-    page_error (&self->body, error->number, error->text);
-    finish (self, (unsigned) err_http_status (error->number));
-}
-
-static void
-on_cluster_info (void *arg, struct message *message, zmq_msg_t *payload,
-                 const litedfs_error_t *failure)
-{
-    struct waiting *self = arg;
-    struct cluster_info_reply page;
-    litedfs_error_t error;
-    (void) payload;
-
-    if (failure) {
-        finish_error (self, failure);
-        return;
-    }
-    if (message_reply_fields (message, &message_types[MESSAGE_cluster_info], &page, &error) <
-        0) {
-        finish_error (self, &error);
-        return;
-    }
-    if (!self->document)
-        self->document = page_cluster_begin (&page);
-    page_cluster_add (&self->document, &page);
-    if (page.cursor && self->document) {
-        ask_cluster (self, page.cursor);
-        return;
-    }
-    page_cluster_print (&self->document, &self->body);
-    finish (self, MHD_HTTP_OK);
-}
-
-static void
-ask_cluster (struct waiting *self, uint64_t cursor)
-{
-    const struct cluster_info_request request = {.cursor = cursor};
-    litedfs_error_t error;
-
-    self->request_id = dealer_send (self->web->dealer, &message_types[MESSAGE_cluster_info],
-                                    &request, NULL, ANSWER_MS, on_cluster_info, self, &error);
-    if (self->request_id < 0)
-        finish_error (self, &error);
-}
-
-/* ---- routes ------------------------------------------------------------------------------------------- */
-
-static void
-get_greeting (struct waiting *self)
-{
-    page_greeting (&self->body, self->web->options.greeting);
-    finish (self, MHD_HTTP_OK);
-}
-
-static void
-get_endpoint (struct waiting *self)
-{
-    page_endpoint (&self->body, self->web->options.router_port, &self->web->options.cluster);
-    finish (self, MHD_HTTP_OK);
-}
-
-static void
-get_cluster (struct waiting *self)
-{
-    ask_cluster (self, 0);
-}
-
-/* One row a path.  needs_router: not there in a daemon without a ROUTER to ask. */
-static const struct route_row {
-    const char *path;
-    bool needs_router;
-    void (*get) (struct waiting *self);
-} routes[] = {
-    {"/", false, get_greeting},
-    {"/cluster/endpoint", true, get_endpoint},
-    {"/cluster/info", true, get_cluster},
-};
-
-static const struct route_row *
-find_route (const struct web *self, const char *path)
-{
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (strcmp (routes[i].path, path) == 0 &&
-            (self->options.router || !routes[i].needs_router))
-            return &routes[i];
-    return NULL;
 }
 
 /* ---- libmicrohttpd -------------------------------------------------------------------------------------- */
@@ -286,6 +157,7 @@ waiting_new (struct web *self, struct MHD_Connection *connection)
     if (waiting) {
         waiting->web = self;
         waiting->connection = connection;
+        waiting->type = WEB_JSON;
         waiting->next = self->waiting;
         self->waiting = waiting;
     }
@@ -314,14 +186,12 @@ on_request (void *arg, struct MHD_Connection *connection, const char *path, cons
                              "a GET has no body");
     if (!waiting->asked) {
         waiting->asked = true;
-        const struct route_row *route = find_route (self, path);
-        if (!route)
+        if (!routes_get (waiting, path))
             return answer_error (connection, MHD_HTTP_NOT_FOUND, LITEDFS_NOT_FOUND,
                                  "there is nothing under this path");
-        route->get (waiting);
     }
     if (waiting->status)
-        return answer (connection, waiting->status, &waiting->body);
+        return answer (connection, waiting->status, waiting->type, &waiting->body);
     MHD_suspend_connection (connection);
     waiting->suspended = true;
     connections_set_busy (&self->connections, place_of (connection), true);
@@ -347,6 +217,7 @@ on_end (void *arg, struct MHD_Connection *connection, void **state,
     if (waiting->request_id > 0)
         dealer_cancel (self->dealer, waiting->request_id);
     json_decref (waiting->document);
+    scrape_free (&waiting->scrape);
     buf_free (&waiting->body);
     free (waiting);
     *state = NULL;
@@ -433,7 +304,7 @@ end_waiting (struct web *self)
         if (waiting->suspended) {
             if (waiting->request_id > 0)
                 dealer_cancel (self->dealer, waiting->request_id);
-            finish_error (waiting, &error);
+            routes_fail (waiting, &error);
         }
     run_http (self);
 }

@@ -3,11 +3,13 @@
 #define LITEDFS_WEB_WEB_H
 
 /*
- * HTTP in a daemon: an actor that answers GET and HEAD with JSON.
+ * HTTP in a daemon: an actor that answers GET and HEAD, with JSON but for the metrics.
  *
  *   /                   {"message": "LiteDFS name service"}
  *   /cluster/endpoint   {"host": "", "port": 19000, "cluster": "...", "versions": [1, 1]}
  *   /cluster/info       what cluster.info says, nodes apart by online and offline
+ *   /metrics            what metric.def has, in Prometheus's text format; what the ROUTER is asked for is
+ *                       left out if it does not answer in 2 s
  *
  * Anything else is a 404, another method a 405, somebody whom the list does not let in a 403, all in
  * JSON: {"error": word, "message": text}.  What needs the name node's state is asked over the ROUTER's
@@ -19,6 +21,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "rpc/zap.h"
 
 struct web;
@@ -29,11 +32,14 @@ struct web_options {
     int port;             // 1 to 65535
     struct zap *zap;      // who may come in: the list of this domain
     const char *domain;
-    const char *allow_file; // the file that has the list, for the 403's text
-    const char *router;     // inproc endpoint of the ROUTER; NULL: no /cluster/ here
-    int router_port;        // for /cluster/endpoint
-    struct uuid cluster;    // for /cluster/endpoint
-    struct log *log;        // may be NULL
+    const char *allow_file;          // the file that has the list, for the 403's text
+    const char *router;              // inproc endpoint of the ROUTER; NULL: no /cluster/ here
+    int router_port;                 // for /cluster/endpoint
+    struct uuid cluster;             // for /cluster/endpoint
+    struct metrics *metrics;         // for /metrics, must outlive it; NULL: it is not here
+    void (*measure) (void *context); // before they are rendered, in the actor's thread; or NULL
+    void *context;
+    struct log *log; // may be NULL
     const struct clock *clock;
 };
 

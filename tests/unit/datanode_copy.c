@@ -85,7 +85,7 @@ setup (void)
                                      .was_read = was_read,
                                      .failed = failed};
 
-    copy = copy_new (&calls, NULL);
+    copy = copy_new (&calls, NULL, NULL);
     ck_assert_ptr_nonnull (copy);
 }
 

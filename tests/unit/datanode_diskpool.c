@@ -17,7 +17,7 @@ setup (void)
 {
     expect (0, process_init_czmq (1, &error));
     store_setup ();
-    expect (0, diskpool_start (&pool, store, 3, 2, NULL, &error));
+    expect (0, diskpool_start (&pool, store, 3, 2, NULL, NULL, &error));
 }
 
 static void
@@ -199,7 +199,7 @@ END_TEST
 START_TEST (a_last_chunk_that_comes_twice_at_once_finishes_its_block_once)
 {
     diskpool_stop (&pool);
-    expect (0, diskpool_start (&pool, store, 1, 1, NULL, &error));
+    expect (0, diskpool_start (&pool, store, 1, 1, NULL, NULL, &error));
     // Something to do first, so that the others wait together.
     submit_write (1, 0, 4 * CHUNK, false, 1);
     submit_write (2, 0, 100, true, 2);
@@ -457,8 +457,8 @@ START_TEST (jobs_out_of_bounds_are_refused_at_once)
     }
     ck_assert_uint_eq (diskpool_pending (pool), 0);
     struct diskpool *other;
-    expect (LITEDFS_INVALID, diskpool_start (&other, store, 0, 1, NULL, &error));
-    expect (LITEDFS_INVALID, diskpool_start (&other, store, 1, 33, NULL, &error));
+    expect (LITEDFS_INVALID, diskpool_start (&other, store, 0, 1, NULL, NULL, &error));
+    expect (LITEDFS_INVALID, diskpool_start (&other, store, 1, 33, NULL, NULL, &error));
 }
 END_TEST
 

@@ -347,7 +347,7 @@ START_TEST (an_answer_with_wrong_fields_is_an_error)
                       LITEDFS_TIMEOUT);
     ck_assert_int_eq (message_encode_reply (&frame, TYPE (directory_create), &other, 3, &error),
                       0);
-    ck_assert_int_eq (router_reply_encoded (router, &route, 3, frame.data, frame.size), 0);
+    ck_assert_int_eq (router_reply_encoded (router, &route, 3, 0, frame.data, frame.size), 0);
     ck_assert_int_eq (dealer_call (dealer, TYPE (path_info), &fields, NULL, &reply_fields,
                                    &reply, WAIT_MS, -1, &error),
                       LITEDFS_INVALID);
