@@ -111,7 +111,7 @@ def strangers_are_refused_on_every_port_and_told_what_to_set ():
             ports = daemon.ports ()
             keys = ["tcp_port"] if daemon is c.name else ["tcp_port", "chain_port"]
             assert ports == sorted ([daemon.http_port, *(int (daemon.get (key)) for key in keys)]), ports
-            for path in ("/", "/cluster/info", "/cluster/endpoint", "/nonsense"):
+            for path in ("/", "/cluster/info", "/cluster/endpoint", "/metrics", "/nonsense"):
                 status, body = there.get (daemon.http_port, path)
                 message = json.loads (body)
                 assert status == 403 and message["error"] == "refused", body

@@ -147,7 +147,26 @@ START_TEST (a_signal_wakes_who_polls_its_descriptor)
 }
 END_TEST
 
-UNIT_MAIN ("base_process", the_signals_of_a_daemon_are_blocked_and_sigpipe_is_ignored,
+START_TEST (what_it_uses_is_told)
+{
+    struct process_usage before, after;
+    int fds[2];
+
+    process_usage (&before);
+    ck_assert_int_eq (pipe (fds), 0);
+    process_usage (&after);
+    ck_assert_uint_eq (after.open_fds, before.open_fds + 2);
+    ck_assert_uint_ge (before.open_fds, 3);
+    ck_assert_uint_ge (before.max_fds, before.open_fds);
+    ck_assert_uint_ge (before.resident_bytes, 1 << 16);
+    ck_assert_uint_ge (after.cpu_us, before.cpu_us);
+    close (fds[0]);
+    close (fds[1]);
+}
+END_TEST
+
+UNIT_MAIN ("base_process", what_it_uses_is_told,
+           the_signals_of_a_daemon_are_blocked_and_sigpipe_is_ignored,
            open_files_are_raised_as_far_as_allowed,
            a_library_that_joins_leaves_the_signals_of_its_host_alone, io_threads_have_a_range,
            a_signal_is_waited_for_and_read_once, waiting_ends_when_the_time_is_over,
