@@ -60,7 +60,8 @@ enum litedfs_error_number {
     LITEDFS_CONFIG = -29,
     LITEDFS_MEMORY = -30,
     LITEDFS_LAYOUT = -31,
-    LITEDFS_IN_USE = -32
+    LITEDFS_IN_USE = -32,
+    LITEDFS_NODE_REMOVED = -33
 };
 
 /* What went wrong: a number above and one line for people, without a newline. */
@@ -258,6 +259,9 @@ typedef struct {
 int litedfs_locks (litedfs_t *session, litedfs_locks_t *out, litedfs_error_t *error);
 void litedfs_locks_free (litedfs_locks_t *locks);
 
+/* What is wanted of a data node. */
+typedef enum { LITEDFS_SERVE, LITEDFS_DRAIN } litedfs_duty_t;
+
 typedef struct {
     uint32_t id;
     char node_id[LITEDFS_ID_SIZE];
@@ -272,6 +276,15 @@ typedef struct {
     bool storage_full;
     uint64_t blocks;
     uint64_t last_heartbeat_ms; // when it was heard last
+    litedfs_duty_t duty;
+    uint64_t maintenance_until_ms; // 0: it is not in maintenance
+    bool drained;                  // everything that it had is elsewhere, it may go
+    bool surveyed;                 // it drains, and its blocks were looked at; of these
+    uint64_t blocks_left;          // are on it yet,
+    uint64_t bytes_left;
+    uint64_t blocks_sole; // nobody else has,
+    uint64_t bytes_sole;
+    uint64_t blocks_stuck; // more copies are wanted than there are nodes that serve
 } litedfs_node_t;
 
 typedef struct {
@@ -289,6 +302,21 @@ typedef struct {
 /* About the cluster and its data nodes.  Free *out with litedfs_cluster_free. */
 int litedfs_cluster (litedfs_t *session, litedfs_cluster_t *out, litedfs_error_t *error);
 void litedfs_cluster_free (litedfs_cluster_t *cluster);
+
+/* A data node drains from now on: it gets no new blocks, and those that it has are copied to others, which
+ * litedfs_cluster shows; or, drain false, it serves again.  LITEDFS_NOT_FOUND. */
+int litedfs_node_drain (litedfs_t *session, uint32_t node, bool drain, litedfs_error_t *error);
+
+/* For so many seconds (up to LITEDFS_MAINTENANCE_MAX_S; 0 ends it) the node may be away and nobody copies
+ * its blocks; it gets no new ones.  *until_ms is when that ends, since 1970.  LITEDFS_NOT_FOUND. */
+#define LITEDFS_MAINTENANCE_MAX_S 2592000
+int litedfs_node_maintenance (litedfs_t *session, uint32_t node, uint64_t seconds,
+                              uint64_t *until_ms, litedfs_error_t *error);
+
+/* A data node that drains is none of the cluster any more, for ever.  LITEDFS_REFUSED if it has blocks that
+ * nobody else has, LITEDFS_BUSY while that is being found out or uploads are under way to it; with force
+ * neither matters.  LITEDFS_INVALID if it does not drain, LITEDFS_NOT_FOUND. */
+int litedfs_node_remove (litedfs_t *session, uint32_t node, bool force, litedfs_error_t *error);
 
 #ifdef __cplusplus
 }

@@ -16,7 +16,7 @@ _litedfs () {
         : | =) ((i++)) ;;
         -l | -R | -L | -s | -t | -n | -o | -w | --local-path | --replica | --lock-ttl | \
             --source-path | --target-path | --new-name | --offset | --limit | --column-width | \
-            --remote-path)
+            --remote-path | --for)
             [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++))
             ;;
         -r) [[ " ${words[*]} " == *' cluster '* ]] || ((i++)) ;;
@@ -30,7 +30,8 @@ _litedfs () {
     file) candidates='create delete info move rename update download' ;;
     directory) candidates='create delete move rename list' ;;
     path | cluster) candidates='info' ;;
-    node | lock) candidates='list' ;;
+    node) candidates='list drain undrain remove maintenance' ;;
+    lock) candidates='list' ;;
     esac
     ((${#words[@]} < 3)) || candidates=''
 
@@ -54,6 +55,9 @@ _litedfs () {
             ;;
         'cluster info') candidates+=' --raw --json' ;;
         'node list' | 'lock list') candidates+=' --json' ;;
+        'node drain') candidates+=' --wait' ;;
+        'node remove') candidates+=' --force' ;;
+        'node maintenance') candidates+=' --for' ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$current")

@@ -50,6 +50,17 @@ static const struct option_row options[CMD_OPTIONS] = {
     {{'f', "files", NULL, "list files"}, false, 0, 0, 0},
     {{'d', "directories", NULL, "list directories"}, false, 0, 0, 0},
     {{0, "force", NULL, "overwrite an existing local file"}, false, 0, 0, 0},
+    {{0, "force", NULL, "even if it has the last copy of blocks: say so, and lose them"},
+     false,
+     0,
+     0,
+     0},
+    {{0, "wait", NULL, "wait until it is done"}, false, 0, 0, 0},
+    {{0, "for", "TIME", "for how long, such as 90s, 30m, 2h or 1d; 0: not any more"},
+     false,
+     0,
+     0,
+     0},
     {{'r', "raw", NULL, "the same as --json"}, false, 0, 0, 0},
     {{0, "json", NULL, "print a JSON document"}, false, 0, 0, 0},
     {{'w', "column-width", "N", "cut each column of a table to N cells; 0: never (0)"},
@@ -272,6 +283,16 @@ make_rows (unsigned mask, struct opt_row rows[CMD_OPTIONS + 1], int which[CMD_OP
 }
 
 static int
+refuse_absent (const struct opt_row *row, litedfs_error_t *error)
+{
+    if (!row->letter)
+        return err_set (error, LITEDFS_USAGE, "option --%s %s: it is missing; see -h",
+                        row->name, row->value_name);
+    return err_set (error, LITEDFS_USAGE, "option -%c, --%s %s: it is missing; see -h",
+                    row->letter, row->name, row->value_name);
+}
+
+static int
 take_values (const struct cmd *cmd, struct cmd_call *out, litedfs_error_t *error)
 {
     for (int i = 0; i < CMD_OPTIONS; i++) {
@@ -279,8 +300,7 @@ take_values (const struct cmd *cmd, struct cmd_call *out, litedfs_error_t *error
         const char *text = out->text[i];
         char shown[64];
         if (!text && cmd->required & CMD_BIT (i))
-            return err_set (error, LITEDFS_USAGE, "option -%c, --%s %s: it is missing; see -h",
-                            option->row.letter, option->row.name, option->row.value_name);
+            return refuse_absent (&option->row, error);
         out->number[i] = option->fallback;
         if (text && option->number &&
             !text_parse_int (text, option->min, option->max, &out->number[i]))
@@ -299,7 +319,7 @@ parse_cmd (const struct cmd *cmd, int argc, char **argv, struct cmd_call *out,
     struct opt_row rows[CMD_OPTIONS + 1];
     const char *values[CMD_OPTIONS];
     int which[CMD_OPTIONS];
-    int first;
+    int first, words = WORDS + (cmd->operand != NULL);
     char shown[64];
 
     out->cmd = cmd;
@@ -313,10 +333,13 @@ parse_cmd (const struct cmd *cmd, int argc, char **argv, struct cmd_call *out,
     if (out->text[CMD_HELP] || out->text[CMD_VERSION])
         return 0;
     out->address = argv[first];
-    if (argc - first > WORDS)
+    if (argc - first > words)
         return err_set (error, LITEDFS_USAGE, "argument[%s]: it is one too many; see -h",
-                        text_escape (argv[first + WORDS], strlen (argv[first + WORDS]), shown,
+                        text_escape (argv[first + words], strlen (argv[first + words]), shown,
                                      sizeof shown));
+    if (argc - first < words)
+        return err_set (error, LITEDFS_USAGE, "%s: it is missing; see -h", cmd->operand);
+    out->operand = cmd->operand ? argv[first + WORDS] : NULL;
     return take_values (cmd, out, error);
 }
 
@@ -337,7 +360,8 @@ cmd_parse (int argc, char **argv, struct cmd_call *out, litedfs_error_t *error)
 static void
 put_usage (struct buf *out, const struct cmd *cmd)
 {
-    buf_printf (out, "%s %s", cmd->object, cmd->operation);
+    buf_printf (out, "%s %s%s%s", cmd->object, cmd->operation, cmd->operand ? " " : "",
+                cmd->operand ? cmd->operand : "");
     for (int required = 1; required >= 0; required--) {
         unsigned mask = required ? cmd->required : cmd->optional;
         for (int i = 0; i < CMD_OPTIONS; i++) {
@@ -437,7 +461,9 @@ cut_subject (const char *object, const char *shown, litedfs_error_t *error)
 void
 cmd_name_error (const struct cmd_call *call, litedfs_error_t *error)
 {
-    const char *path = call->text[call->text[CMD_SOURCE] ? CMD_SOURCE : CMD_REMOTE_PATH];
+    const char *path = call->operand
+                           ? call->operand
+                           : call->text[call->text[CMD_SOURCE] ? CMD_SOURCE : CMD_REMOTE_PATH];
     char shown[SHOWN_SIZE];
 
     if (call->connecting)

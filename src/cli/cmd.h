@@ -3,7 +3,7 @@
 #define LITEDFS_CLI_CMD_H
 
 /*
- * The commands of litedfs(1): ADDRESS OBJECT OPERATION and options, in any order.
+ * The commands of litedfs(1): ADDRESS OBJECT OPERATION, for some an operand, and options, in any order.
  *
  * All options of all commands stand in one table (cmd.c); a command names those that it needs and
  * those that it takes, and usage, help and checks come from there.  A command's function does its
@@ -31,6 +31,9 @@ enum cmd_option {
     CMD_FILES,
     CMD_DIRECTORIES,
     CMD_FORCE,
+    CMD_LOSE,
+    CMD_WAIT,
+    CMD_FOR,
     CMD_RAW,
     CMD_JSON,
     CMD_WIDTH,
@@ -48,6 +51,7 @@ enum cmd_option {
 struct cmd_call {
     const struct cmd *cmd;         // NULL: none was named, which only help and version do
     const char *address;           // NULL: none was given, as above
+    const char *operand;           // the word after the operation, of a command that has one
     const char *object;            // as the help wants it: NULL for that of the whole program
     const char *text[CMD_OPTIONS]; // NULL if it was not given; "" for a flag
     int64_t number[CMD_OPTIONS];   // of options that are numbers: the value or the default
@@ -60,9 +64,10 @@ struct cmd_call {
 struct cmd {
     const char *object;
     const char *operation;
-    const char *help;  // what it does, without a full stop
-    unsigned required; // bits of options
-    unsigned optional; // bits of options, without CMD_COMMON
+    const char *operand; // what the word after the operation is, or NULL: there is none
+    const char *help;    // what it does, without a full stop
+    unsigned required;   // bits of options
+    unsigned optional;   // bits of options, without CMD_COMMON
     int (*run) (struct cmd_call *call, litedfs_error_t *error);
 };
 

@@ -111,7 +111,7 @@ run_info (struct cmd_call *call, litedfs_error_t *error)
 }
 
 const struct cmd cmd_cluster[] = {
-    {"cluster", "info", "Show totals and data nodes", 0, CMD_BIT (CMD_RAW) | CMD_BIT (CMD_JSON),
-     run_info},
+    {"cluster", "info", NULL, "Show totals and data nodes", 0,
+     CMD_BIT (CMD_RAW) | CMD_BIT (CMD_JSON), run_info},
     {0},
 };

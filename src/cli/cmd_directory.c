@@ -88,15 +88,15 @@ run_list (struct cmd_call *call, litedfs_error_t *error)
 }
 
 const struct cmd cmd_directory[] = {
-    {"directory", "create", "Make a directory, and its missing parents",
+    {"directory", "create", NULL, "Make a directory, and its missing parents",
      CMD_BIT (CMD_REMOTE_PATH), 0, run_create},
-    {"directory", "delete", "Delete a directory and all that is below it",
+    {"directory", "delete", NULL, "Delete a directory and all that is below it",
      CMD_BIT (CMD_REMOTE_PATH), 0, tree_delete},
-    {"directory", "move", "Move a directory into another one",
+    {"directory", "move", NULL, "Move a directory into another one",
      CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, tree_move},
-    {"directory", "rename", "Give a directory another name",
+    {"directory", "rename", NULL, "Give a directory another name",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, tree_rename},
-    {"directory", "list", "List a directory: directories, then files, by name",
+    {"directory", "list", NULL, "List a directory: directories, then files, by name",
      CMD_BIT (CMD_REMOTE_PATH),
      CMD_BIT (CMD_OFFSET) | CMD_BIT (CMD_LIMIT) | CMD_BIT (CMD_FILES) |
          CMD_BIT (CMD_DIRECTORIES) | CMD_BIT (CMD_JSON),

@@ -283,19 +283,19 @@ run_update (struct cmd_call *call, litedfs_error_t *error)
 }
 
 const struct cmd cmd_file[] = {
-    {"file", "create", "Upload a local file; if it is there already, change its replicas",
+    {"file", "create", NULL, "Upload a local file; if it is there already, change its replicas",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_LOCAL_PATH),
      CMD_BIT (CMD_REPLICA) | CMD_BIT (CMD_LOCK_TTL), run_create},
-    {"file", "delete", "Delete a file", CMD_BIT (CMD_REMOTE_PATH), 0, tree_delete},
-    {"file", "info", "Show a file and its blocks", CMD_BIT (CMD_REMOTE_PATH),
+    {"file", "delete", NULL, "Delete a file", CMD_BIT (CMD_REMOTE_PATH), 0, tree_delete},
+    {"file", "info", NULL, "Show a file and its blocks", CMD_BIT (CMD_REMOTE_PATH),
      CMD_BIT (CMD_JSON), run_info},
-    {"file", "move", "Move a file into another directory",
+    {"file", "move", NULL, "Move a file into another directory",
      CMD_BIT (CMD_SOURCE) | CMD_BIT (CMD_TARGET), 0, tree_move},
-    {"file", "rename", "Give a file another name",
+    {"file", "rename", NULL, "Give a file another name",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, tree_rename},
-    {"file", "update", "Change how many copies of a file are wanted",
+    {"file", "update", NULL, "Change how many copies of a file are wanted",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_REPLICA), 0, run_update},
-    {"file", "download", "Download a file",
+    {"file", "download", NULL, "Download a file",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_LOCAL_PATH), CMD_BIT (CMD_FORCE), run_download},
     {0},
 };

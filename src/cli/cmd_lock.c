@@ -64,7 +64,7 @@ run_list (struct cmd_call *call, litedfs_error_t *error)
 }
 
 const struct cmd cmd_lock[] = {
-    {"lock", "list", "List the files that are being written now", 0, CMD_BIT (CMD_JSON),
+    {"lock", "list", NULL, "List the files that are being written now", 0, CMD_BIT (CMD_JSON),
      run_list},
     {0},
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * litedfs ADDRESS node list: the data nodes, a line each.
+ * litedfs ADDRESS node ...: the data nodes, a line each; what changes them is in cmd_duty.c.
  */
-#include "cli/cmd.h"
+#include "cli/cmd_duty.h"
 #include "cli/node.h"
 #include "cli/print.h"
 
@@ -22,7 +22,7 @@ node_cell (const void *arg, size_t row, size_t column, struct buf *out)
     else if (column == 2)
         buf_printf (out, "%s", node->zone);
     else if (column == 3)
-        buf_printf (out, "%s%s", node_status (node), node->storage_full ? ", full" : "");
+        node_put_state (node, out);
     else if (column == 4)
         buf_printf (out, "%" PRIu64, node->blocks);
     else if (column == 5)
@@ -73,6 +73,14 @@ run_list (struct cmd_call *call, litedfs_error_t *error)
 }
 
 const struct cmd cmd_node[] = {
-    {"node", "list", "List the data nodes", 0, CMD_BIT (CMD_JSON), run_list},
+    {"node", "list", NULL, "List the data nodes", 0, CMD_BIT (CMD_JSON), run_list},
+    {"node", "drain", "ID", "Copy everything off a data node, so that it may go", 0,
+     CMD_BIT (CMD_WAIT), cmd_node_drain},
+    {"node", "undrain", "ID", "Let a data node that drains serve again", 0, 0,
+     cmd_node_undrain},
+    {"node", "remove", "ID", "Take a data node out of the cluster for ever", 0,
+     CMD_BIT (CMD_LOSE), cmd_node_remove},
+    {"node", "maintenance", "ID", "Let a data node be away for a while, without new copies",
+     CMD_BIT (CMD_FOR), 0, cmd_node_maintenance},
     {0},
 };

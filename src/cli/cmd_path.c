@@ -48,7 +48,7 @@ run_info (struct cmd_call *call, litedfs_error_t *error)
 }
 
 const struct cmd cmd_path[] = {
-    {"path", "info", "Show a file or a directory, with the totals below it",
+    {"path", "info", NULL, "Show a file or a directory, with the totals below it",
      CMD_BIT (CMD_REMOTE_PATH), CMD_BIT (CMD_JSON), run_info},
     {0},
 };

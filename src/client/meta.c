@@ -394,6 +394,15 @@ add_nodes (litedfs_cluster_t *out, const struct cluster_info_reply *page, const 
             .storage_full = from->storage_full,
             .blocks = from->blocks,
             .last_heartbeat_ms = from->last_heartbeat,
+            .duty = from->duty == DUTY_DRAIN ? LITEDFS_DRAIN : LITEDFS_SERVE,
+            .maintenance_until_ms = from->maintenance_until,
+            .drained = from->drained,
+            .surveyed = from->surveyed,
+            .blocks_left = from->blocks_left,
+            .bytes_left = from->bytes_left,
+            .blocks_sole = from->blocks_sole,
+            .bytes_sole = from->bytes_sole,
+            .blocks_stuck = from->blocks_stuck,
         };
         print_id (&from->node_id, to->node_id);
         if (!to->host || !to->version || !to->zone)
@@ -453,6 +462,35 @@ litedfs_cluster_free (litedfs_cluster_t *cluster)
     free (cluster->nodes);
     free (cluster->version);
     *cluster = (litedfs_cluster_t){0};
+}
+
+int
+litedfs_node_drain (litedfs_t *session, uint32_t node, bool drain, litedfs_error_t *error)
+{
+    const struct node_drain_request request = {.node = node, .drain = drain};
+    return session_call (session, MESSAGE_node_drain, &request, NULL, NULL, error);
+}
+
+int
+litedfs_node_maintenance (litedfs_t *session, uint32_t node, uint64_t seconds,
+                          uint64_t *until_ms, litedfs_error_t *error)
+{
+    const struct node_maintenance_request request = {
+        .node = node,
+        .duration = seconds > LITEDFS_MAINTENANCE_MAX_S ? WIRE_MAX : 1000 * seconds};
+    struct node_maintenance_reply reply;
+
+    int rc = session_call (session, MESSAGE_node_maintenance, &request, &reply, NULL, error);
+    if (rc == 0)
+        *until_ms = reply.until;
+    return rc;
+}
+
+int
+litedfs_node_remove (litedfs_t *session, uint32_t node, bool force, litedfs_error_t *error)
+{
+    const struct node_remove_request request = {.node = node, .force = force};
+    return session_call (session, MESSAGE_node_remove, &request, NULL, NULL, error);
 }
 
 /* ---- the library ------------------------------------------------------------------------------------------------- */

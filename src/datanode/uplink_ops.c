@@ -53,7 +53,8 @@ uplink_complain (struct uplink *self, const litedfs_error_t *error)
 void
 uplink_lose (struct uplink *self, const litedfs_error_t *error)
 {
-    if (error->number == LITEDFS_WRONG_CLUSTER && !self->was_registered) {
+    if (error->number == LITEDFS_NODE_REMOVED ||
+        (error->number == LITEDFS_WRONG_CLUSTER && !self->was_registered)) {
         self->fatal = *error; // said when the process ends
         err_prefix (&self->fatal, "data_path[%s]: %s", self->options.config->data_path,
                     self->peer);
@@ -81,6 +82,7 @@ on_failure (struct uplink *self, const litedfs_error_t *error, int64_t *next_ms)
     case LITEDFS_INVALID:
     case LITEDFS_WRONG_CLUSTER:
     case LITEDFS_NODE_EXISTS:
+    case LITEDFS_NODE_REMOVED:
         uplink_lose (self, error);
         break;
     default:

@@ -78,6 +78,9 @@ static const struct router_row rows[] = {
     {MESSAGE_node_orders, server_on_orders, PEER_NODE},
     {MESSAGE_node_failed, server_on_change, PEER_NODE},
     {MESSAGE_node_list, server_on_read, PEER_CLIENT | PEER_NODE},
+    {MESSAGE_node_drain, server_on_change, PEER_CLIENT},
+    {MESSAGE_node_maintenance, server_on_change, PEER_CLIENT},
+    {MESSAGE_node_remove, server_on_change, PEER_CLIENT},
 };
 
 /* ---- a turn -------------------------------------------------------------------------------------------- */
@@ -87,6 +90,10 @@ take_result (struct server *self, const struct writer_result *result, zmq_msg_t 
 {
     if (result->event == WRITER_ORDERS) {
         server_orders_ready (self, result->node);
+        return;
+    }
+    if (result->event == WRITER_NODE) {
+        server_load_duty (self, result->node);
         return;
     }
     for (size_t i = 0; i < OP_SUSPECTS_MAX && result->effects.suspects[i] != 0; i++)

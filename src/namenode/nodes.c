@@ -199,6 +199,55 @@ nodes_load (struct nodes *self, const struct node *node, litedfs_error_t *error)
     return 0;
 }
 
+bool
+node_takes_blocks (const struct node *self)
+{
+    return self->duty.duty == DUTY_SERVE && !self->excused;
+}
+
+static void
+turn (struct nodes *self, struct member *member, bool online, int64_t wall_ms)
+{
+    if (member->node.online == online)
+        return;
+    member->node.online = online;
+    member->node.changed_wall_ms = wall_ms;
+    touch_table (self, member);
+}
+
+void
+nodes_set_duty (struct nodes *self, uint32_t number, const struct node_duty *duty,
+                int64_t wall_ms)
+{
+    struct member *member = find (self, number);
+
+    if (!member)
+        return;
+    bool news = member->node.duty.duty != duty->duty;
+    member->node.duty = *duty;
+    if (duty->duty == DUTY_REMOVED) {
+        *session_of (self, member) = 0;
+        turn (self, member, false, wall_ms);
+    }
+    self->table += news; // whoever places blocks must know at once
+    touch (self);
+    nodes_excuse (self, wall_ms);
+}
+
+void
+nodes_excuse (struct nodes *self, int64_t wall_ms)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        struct node *node = &self->members[i].node;
+        bool excused = duty_is_excused (&node->duty, wall_ms);
+        if (excused == node->excused)
+            continue;
+        node->excused = excused;
+        self->table++;
+        touch (self);
+    }
+}
+
 int
 nodes_check_twin (const struct nodes *self, const struct uuid *uuid, uint64_t session,
                   int64_t mono_ms, litedfs_error_t *error)
@@ -251,6 +300,7 @@ nodes_register (struct nodes *self, const struct node *node, uint64_t session,
     member->node = *node;
     member->node.online = true;
     member->node.suspect = old.suspect;
+    member->node.excused = old.excused;
     member->node.table = old.table;
     member->node.heard_wall_ms = wall_ms;
     member->node.changed_wall_ms = old.online ? old.changed_wall_ms : wall_ms;
@@ -279,16 +329,6 @@ nodes_session (const struct nodes *self, uint32_t number)
     const struct member *member = find (self, number);
 
     return member ? *session_of (self, member) : 0;
-}
-
-static void
-turn (struct nodes *self, struct member *member, bool online, int64_t wall_ms)
-{
-    if (member->node.online == online)
-        return;
-    member->node.online = online;
-    member->node.changed_wall_ms = wall_ms;
-    touch_table (self, member);
 }
 
 void
@@ -432,6 +472,7 @@ nodes_view (struct nodes *self)
         for (size_t i = 0; i < self->count; i++) {
             view->nodes[i] = self->members[i].node;
             view->online += self->members[i].node.online;
+            view->removed += self->members[i].node.duty.duty == DUTY_REMOVED;
         }
         self->view = view;
     }

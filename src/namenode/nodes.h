@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/net.h"
 #include "litedfs.h"
+#include "namenode/duty.h"
 
 /* Two uploads that could not write to a node within this time make it suspect for as long. */
 #define NODES_SUSPECT_MS 60000
@@ -40,7 +41,9 @@ struct node {
     char zone[NODES_HOST_SIZE];
     char version[NODES_VERSION_SIZE];
     bool online;
-    bool suspect;            // several uploads could not write to it lately
+    bool suspect; // several uploads could not write to it lately
+    bool excused; // in maintenance
+    struct node_duty duty;
     int64_t changed_wall_ms; // when it came or went; 0: not since the name node started
     int64_t heard_wall_ms;   // 0: not since the name node started
     uint64_t storage_total;
@@ -57,7 +60,8 @@ struct nodes_view {
     uint64_t table; // version of the node table
     size_t count;
     size_t online;
-    bool settling; // nodes of before our start may be about to come back
+    size_t removed; // they are among those counted
+    bool settling;  // nodes of before our start may be about to come back
     struct node nodes[];
 };
 
@@ -66,6 +70,9 @@ struct nodes_view *nodes_view_keep (struct nodes_view *self);
 
 /* Give it up.  Takes NULL, sets it to NULL. */
 void nodes_view_release (struct nodes_view **self);
+
+/* Whether it may get new blocks, for all that is wanted of it. */
+bool node_takes_blocks (const struct node *self);
 
 /* The node of a number, or NULL. */
 const struct node *nodes_view_find (const struct nodes_view *self, uint64_t number);
@@ -90,6 +97,14 @@ void nodes_destroy (struct nodes **self);
 /* Add a node that is known from the store; it is offline.  Of *node only what the store holds counts.
  * LITEDFS_MEMORY. */
 int nodes_load (struct nodes *self, const struct node *node, litedfs_error_t *error);
+
+/* What is wanted of a node has changed.  One that is removed has no session any more, and never gets one;
+ * it stays in views, offline, and nobody else is told of it. */
+void nodes_set_duty (struct nodes *self, uint32_t number, const struct node_duty *duty,
+                     int64_t wall_ms);
+
+/* See whose maintenance has ended, or begun. */
+void nodes_excuse (struct nodes *self, int64_t wall_ms);
 
 /* Whether this session may register as the UUID: LITEDFS_NODE_EXISTS if another session of it is
  * open and was heard within three heartbeats. */

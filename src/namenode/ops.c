@@ -89,6 +89,9 @@ static const struct op_row rows[] = {
     {MESSAGE_node_orders, op_node_confirm, true},
     {MESSAGE_node_failed, op_node_failed, true},
     {MESSAGE_node_list, op_node_list, true},
+    {MESSAGE_node_drain, op_node_drain, true},
+    {MESSAGE_node_maintenance, op_node_maintenance, true},
+    {MESSAGE_node_remove, op_node_remove, true},
 };
 
 const struct op_row *

@@ -45,6 +45,7 @@ struct op_sender {
 /* What shall follow the commit. */
 struct op_effects {
     uint32_t orders_for;                // this node has new orders; 0: none
+    uint32_t node_changed;              // what is wanted of this node; 0: of none
     uint32_t epoch;                     // block ids are of this epoch now; 0: as before
     uint64_t reporter;                  // this upload could not write to these nodes
     uint32_t suspects[OP_SUSPECTS_MAX]; // 0: the end
@@ -89,6 +90,7 @@ op_fn op_file_create, op_file_allocate, op_file_renew, op_file_commit, op_file_a
     op_file_info, op_file_update, op_file_delete, op_file_move, op_file_rename;
 op_fn op_node_register, op_node_report, op_node_confirm, op_node_orders, op_node_failed,
     op_node_list, op_node_heartbeat;
+op_fn op_node_drain, op_node_maintenance, op_node_remove;
 op_fn op_path_info, op_lock_list, op_cluster_info;
 
 /* Fill a record with a node's endpoint; it points into the node. */

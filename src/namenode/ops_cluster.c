@@ -104,6 +104,8 @@ op_lock_list (struct op *op)
 static void
 fill_node (const struct node *node, struct wire_node *out)
 {
+    const struct duty_survey *survey = &node->duty.survey;
+
     *out = (struct wire_node){
         .id = node->number,
         .node_id = node->uuid,
@@ -120,6 +122,15 @@ fill_node (const struct node *node, struct wire_node *out)
         .storage_full = node->storage_full,
         .blocks = node->blocks,
         .last_heartbeat = (uint64_t) node->heard_wall_ms,
+        .duty = node->duty.duty,
+        .maintenance_until = node->excused ? node->duty.excused : 0,
+        .drained = duty_is_drained (&node->duty),
+        .surveyed = survey->time > 0,
+        .blocks_left = survey->blocks,
+        .bytes_left = survey->bytes,
+        .blocks_sole = survey->sole,
+        .bytes_sole = survey->sole_bytes,
+        .blocks_stuck = survey->stuck,
     };
 }
 
@@ -144,14 +155,14 @@ op_cluster_info (struct op *op)
     reply->files = root.files;
     reply->directories = root.directories;
     reply->bytes = root.bytes;
-    reply->number_of_nodes = op->nodes->count;
+    reply->number_of_nodes = op->nodes->count - op->nodes->removed;
     reply->number_of_online_nodes = op->nodes->online;
     reply->nodes = ops_array (op, op->nodes->count, sizeof *reply->nodes);
     if (!reply->nodes)
         return op->error->number;
     for (size_t i = 0; i < op->nodes->count; i++) {
         const struct node *node = &op->nodes->nodes[i];
-        if (node->number <= request->cursor)
+        if (node->number <= request->cursor || node->duty.duty == DUTY_REMOVED)
             continue;
         if (reply->nodes_count == NODES_MAX || bytes > OPS_PAGE_BYTES) {
             reply->cursor = reply->nodes[reply->nodes_count - 1].id;

@@ -162,6 +162,11 @@ op_node_register (struct op *op)
         rc = raise_epoch (op, request, &epoch);
     if (rc == 0)
         rc = find_or_make_node (op, request, &row, &made);
+    if (rc == 0 && row.duty.duty == DUTY_REMOVED)
+        return err_set (op->error, LITEDFS_NODE_REMOVED,
+                        "node %u was removed from this cluster; give this machine an empty "
+                        "data_path if it shall come back",
+                        row.number);
     if (rc < 0)
         return rc;
 

@@ -69,7 +69,8 @@ room_of (const struct node *node, const struct placement_question *question)
 static bool
 can_take (const struct node *node, const struct placement_question *question)
 {
-    return node->online && !node->storage_full && !is_suspect (question, node->number) &&
+    return node->online && node_takes_blocks (node) && !node->storage_full &&
+           !is_suspect (question, node->number) &&
            !is_among (question->taken, question->taken_count, node->number) &&
            !(question->barred && question->barred (question->arg, node->number));
 }
@@ -268,12 +269,16 @@ put_reason (struct buf *out, const struct node *node, const struct placement_que
 {
     buf_printf (out, "node %u%s%s%s: ", node->number, node->host[0] ? " (" : "", node->host,
                 node->host[0] ? ")" : "");
-    if (!node->online) {
+    if (node->duty.duty == DUTY_REMOVED) {
+        buf_printf (out, "removed");
+    } else if (!node->online) {
         buf_printf (out, "offline");
         if (node->changed_wall_ms)
             put_time (out, node->changed_wall_ms);
         else
             buf_printf (out, ", not seen since the name node started");
+    } else if (!node_takes_blocks (node)) {
+        buf_printf (out, "it %s", node->excused ? "is in maintenance" : "drains");
     } else if (is_suspect (question, node->number)) {
         buf_printf (out, "this upload could not write to it");
     } else if (is_among (question->taken, question->taken_count, node->number)) {

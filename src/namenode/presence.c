@@ -97,7 +97,8 @@ presence_update (struct presence *self, const struct nodes_view *view, int64_t n
             seen->online = online;
             seen->since_ms = now_ms;
         }
-        bool gone = !online && now_ms - seen->since_ms >= delay_ms;
+        bool expected = node && (node->excused || now_ms - seen->since_ms < delay_ms);
+        bool gone = !online && !(expected && node->duty.duty != DUTY_REMOVED);
         changed = changed || gone != seen->gone;
         seen->gone = gone;
     }

@@ -15,6 +15,7 @@
  */
 
 #include "base/id.h"
+#include "namenode/duty.h"
 #include "namenode/metastore.h"
 #include "wire/message.h"
 
@@ -261,6 +262,7 @@ struct node_row {
     uint64_t bytes;    // likewise
     uint64_t order;    // the last order number given
     uint64_t time;     // registered first
+    struct node_duty duty;
 };
 
 int node_row_get (struct txn *txn, uint32_t number, struct node_row *out,

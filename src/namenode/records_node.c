@@ -175,6 +175,47 @@ read_text (struct reader *reader, char *out, size_t size)
     out[text.size] = '\0';
 }
 
+/* Rows of before there were duties end without one. */
+static void
+read_duty (struct reader *reader, struct node_duty *out)
+{
+    struct duty_survey *survey = &out->survey;
+
+    *out = (struct node_duty){.duty = DUTY_SERVE};
+    if (reader_left (reader) == 0)
+        return;
+    uint8_t duty = reader_u8 (reader);
+    if (duty > DUTY_REMOVED)
+        reader->failed = true;
+    out->duty = (enum duty) duty;
+    out->excused = reader_u64 (reader);
+    survey->time = reader_u64 (reader);
+    survey->table = reader_u64 (reader);
+    survey->blocks = reader_u64 (reader);
+    survey->bytes = reader_u64 (reader);
+    survey->sole = reader_u64 (reader);
+    survey->sole_bytes = reader_u64 (reader);
+    survey->stuck = reader_u64 (reader);
+    survey->writing = reader_u64 (reader);
+}
+
+static void
+put_duty (struct buf *value, const struct node_duty *duty)
+{
+    const struct duty_survey *survey = &duty->survey;
+
+    buf_put_u8 (value, (uint8_t) duty->duty);
+    buf_put_u64 (value, duty->excused);
+    buf_put_u64 (value, survey->time);
+    buf_put_u64 (value, survey->table);
+    buf_put_u64 (value, survey->blocks);
+    buf_put_u64 (value, survey->bytes);
+    buf_put_u64 (value, survey->sole);
+    buf_put_u64 (value, survey->sole_bytes);
+    buf_put_u64 (value, survey->stuck);
+    buf_put_u64 (value, survey->writing);
+}
+
 int
 node_row_decode (struct slice key, struct slice value, struct node_row *out,
                  litedfs_error_t *error)
@@ -202,6 +243,7 @@ node_row_decode (struct slice key, struct slice value, struct node_row *out,
     read_text (&reader, out->host, sizeof out->host);
     read_text (&reader, out->zone, sizeof out->zone);
     read_text (&reader, out->version, sizeof out->version);
+    read_duty (&reader, &out->duty);
     return reader_done (&reader) ? 0 : row_corrupt (TABLE_NODE, key, error);
 }
 
@@ -238,6 +280,7 @@ node_row_put (struct txn *txn, const struct node_row *row, litedfs_error_t *erro
     buf_put_str (&value, slice_str (row->host));
     buf_put_str (&value, slice_str (row->zone));
     buf_put_str (&value, slice_str (row->version));
+    put_duty (&value, &row->duty);
     return row_put (txn, TABLE_NODE, &key, &value, error);
 }
 

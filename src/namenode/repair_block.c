@@ -20,11 +20,14 @@ enum { TURN_MS = 60000 };
 
 /* What a holder is good for. */
 enum standing {
-    LIVE,  // online, and has confirmed it
-    AWAY,  // has confirmed it, and is expected back
-    YOUNG, // claimed; it has still time to confirm
-    STALE, // claimed, and its time is over
-    GONE,  // offline for long
+    LIVE,    // online, and has confirmed it
+    EXCUSED, // the same, but away for maintenance
+    AWAY,    // has confirmed it, and is expected back
+    YOUNG,   // claimed; it has still time to confirm
+    STALE,   // claimed, and its time is over
+    LEAVING, // drains: what it has does not count, but is a source
+    LEFT,    // drains, and is gone
+    GONE,    // offline for long
     STANDINGS
 };
 
@@ -52,20 +55,26 @@ look_at_holder (struct repair_run *run, uint32_t number, uint64_t block, enum st
 {
     struct held_row held = {.state = HELD_CLAIMED};
 
+    const struct node *node = nodes_view_find (run->nodes, number);
+    bool drains = node && node->duty.duty == DUTY_DRAIN;
     if (!presence_counts (run->presence, number)) {
-        *out = GONE;
+        *out = drains ? LEFT : GONE;
         return 0;
     }
     int rc = held_row_get (run->txn, number, block, &held, error);
     if (rc < 0 && rc != LITEDFS_NOT_FOUND)
         return rc;
-    const struct node *node = nodes_view_find (run->nodes, number);
-    if (rc == 0 && held.order != HELD_KEPT)
+    if ((rc == 0 && held.order != HELD_KEPT) ||
+        (held.state == HELD_CLAIMED && is_claim_over (run, number, &held)))
         *out = STALE;
     else if (held.state == HELD_CLAIMED)
-        *out = is_claim_over (run, number, &held) ? STALE : YOUNG;
+        *out = YOUNG;
+    else if (drains)
+        *out = LEAVING;
+    else if (node && node->online)
+        *out = LIVE;
     else
-        *out = node && node->online ? LIVE : AWAY;
+        *out = node && node->excused ? EXCUSED : AWAY;
     return 0;
 }
 
@@ -88,10 +97,18 @@ look (struct repair_run *run, const struct block_row *row, struct findings *out,
 static uint32_t
 good (const struct findings *findings, uint32_t wanted)
 {
-    uint32_t there = findings->counts[LIVE] + findings->counts[YOUNG];
+    uint32_t there =
+        findings->counts[LIVE] + findings->counts[EXCUSED] + findings->counts[YOUNG];
     uint32_t all = there + findings->counts[AWAY];
 
     return there == 1 && wanted > 1 && all >= wanted ? wanted - 1 : all;
+}
+
+/* How many holders shall be none, as soon as there are enough others. */
+static uint32_t
+leavers (const struct findings *findings)
+{
+    return findings->counts[LEAVING] + findings->counts[LEFT];
 }
 
 int
@@ -101,8 +118,8 @@ repair_block_is_fine (struct repair_run *run, const struct block_row *row, uint3
     struct findings findings;
     int rc = look (run, row, &findings, error);
 
-    *out = rc == 0 && findings.counts[STALE] == 0 && good (&findings, wanted) >= wanted &&
-           findings.counts[LIVE] <= wanted;
+    *out = rc == 0 && findings.counts[STALE] + leavers (&findings) == 0 &&
+           good (&findings, wanted) >= wanted && findings.counts[LIVE] <= wanted;
     return rc;
 }
 
@@ -182,20 +199,32 @@ choose_surplus (const struct repair_run *run, const struct block_row *row,
     return chosen;
 }
 
+/* What the holder with this place has is garbage from now on. */
+static int
+discard (struct repair_run *run, struct block_row *row, struct findings *findings, size_t at,
+         litedfs_error_t *error)
+{
+    struct garbage_row part = {.node = row->nodes[at],
+                               .due = (uint64_t) run->wall_ms + run->delete_delay_ms,
+                               .block = row->block};
+
+    remove_holder (row, findings, at);
+    return garbage_row_put (run->txn, &part, error);
+}
+
 static int
 drop_surplus (struct repair_run *run, struct block_row *row, uint32_t wanted,
               struct findings *findings, litedfs_error_t *error)
 {
     int rc = 0;
 
-    while (rc == 0 && findings->counts[LIVE] > wanted) {
-        size_t at = choose_surplus (run, row, findings);
-        struct garbage_row part = {.node = row->nodes[at],
-                                   .due = (uint64_t) run->wall_ms + run->delete_delay_ms,
-                                   .block = row->block};
-        rc = garbage_row_put (run->txn, &part, error);
-        remove_holder (row, findings, at);
-    }
+    while (rc == 0 && findings->counts[LIVE] > wanted)
+        rc = discard (run, row, findings, choose_surplus (run, row, findings), error);
+    if (findings->counts[LIVE] < wanted)
+        return rc;
+    for (size_t i = row->nodes_count; i-- > 0 && rc == 0;)
+        if (findings->holders[i] == LEAVING || findings->holders[i] == LEFT)
+            rc = discard (run, row, findings, i, error);
     return rc;
 }
 
@@ -236,7 +265,8 @@ adopt (struct repair_run *run, struct block_row *row, struct findings *findings,
 
     for (size_t i = 0; i < run->nodes->count; i++) {
         const struct node *node = &run->nodes->nodes[i];
-        run->barred[i] = !node->online || is_target (targets, node->number) ||
+        run->barred[i] = !node->online || !node_takes_blocks (node) ||
+                         is_target (targets, node->number) ||
                          block_row_has_node (row, node->number);
         if (run->barred[i])
             continue;
@@ -313,7 +343,7 @@ choose_targets (struct repair_run *run, const struct block_row *row,
     };
 
     for (size_t i = 0; i < row->nodes_count; i++)
-        if (findings->holders[i] != GONE)
+        if (findings->holders[i] < LEAVING)
             taken[question.taken_count++] = row->nodes[i];
     for (size_t i = 0; i < under_way->count; i++)
         taken[question.taken_count++] = under_way->nodes[i];
@@ -326,7 +356,18 @@ choose_targets (struct repair_run *run, const struct block_row *row,
     return rc == LITEDFS_MEMORY ? err_set (error, rc, "repair: out of memory") : 0;
 }
 
-/* The live holder whose copies of the block failed least, of these the one with the least to send; 0 if all
+/* Whether the holder with this place, this node, can send the block. */
+static bool
+is_source (const struct repair_run *run, const struct findings *findings, size_t at,
+           uint32_t number)
+{
+    const struct node *node = nodes_view_find (run->nodes, number);
+
+    return findings->holders[at] == LIVE ||
+           (findings->holders[at] == LEAVING && node && node->online);
+}
+
+/* The holder that can send it whose copies of the block failed least, of these the one with the least to send; 0 if all
  * have enough to do. */
 static uint32_t
 choose_source (const struct repair_run *run, const struct block_row *row,
@@ -337,7 +378,8 @@ choose_source (const struct repair_run *run, const struct block_row *row,
 
     for (size_t i = 0; i < row->nodes_count; i++) {
         uint32_t number = row->nodes[i];
-        if (findings->holders[i] != LIVE || !copies_may_send (run->copies, number, row->size))
+        if (!is_source (run, findings, i, number) ||
+            !copies_may_send (run->copies, number, row->size))
             continue;
         unsigned failures = copies_failures (run->copies, row->block, number);
         if (best == 0 || failures < best_failures ||
@@ -449,7 +491,7 @@ add_holders (struct repair_run *run, struct block_row *row, uint32_t wanted,
     if (rc < 0)
         return rc;
     uint32_t expected = good (findings, wanted) + (uint32_t) under_way.count;
-    if (expected < wanted && findings->counts[LIVE] > 0)
+    if (expected < wanted && findings->counts[LIVE] + findings->counts[LEAVING] > 0)
         rc = order_copies (run, row, findings, &under_way, wanted - expected, &ordered, &busy,
                            error);
     if (good (findings, wanted) >= wanted)
@@ -484,7 +526,7 @@ repair_block_mend (struct repair_run *run, struct block_row *row, uint32_t wante
         rc = drop_surplus (run, row, wanted, &findings, error);
     if (rc < 0)
         return rc;
-    if (*out == REPAIR_FINE && good (&findings, wanted) > wanted)
+    if (*out == REPAIR_FINE && (good (&findings, wanted) > wanted || leavers (&findings) > 0))
         *out = findings.counts[YOUNG] > 0 ? REPAIR_SOON : REPAIR_STUCK;
     if (row->nodes_count == before_count &&
         memcmp (before, row->nodes, before_count * sizeof *before) == 0)

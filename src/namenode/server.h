@@ -91,6 +91,9 @@ int server_on_orders (void *context, struct request *request, litedfs_error_t *e
 /* Fill the registry with the nodes that the store knows. */
 int server_load_nodes (struct server *self, litedfs_error_t *error);
 
+/* What is wanted of a node has changed in the store. */
+void server_load_duty (struct server *self, uint32_t number);
+
 /* The writer is done with a registration: the node is online.  False when its reply must not be sent,
  * because another one was or nobody is there. */
 bool server_finish_register (struct server *self, const struct writer_result *result,

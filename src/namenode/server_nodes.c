@@ -118,6 +118,7 @@ fill_from_row (struct node *out, const struct node_row *row)
         .tcp_port = row->tcp_port,
         .chain_port = row->chain_port,
         .blocks = row->blocks,
+        .duty = row->duty,
     };
     memcpy (out->host, row->host, sizeof out->host);
     memcpy (out->zone, row->zone, sizeof out->zone);
@@ -153,6 +154,24 @@ server_load_nodes (struct server *self, litedfs_error_t *error)
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
+void
+server_load_duty (struct server *self, uint32_t number)
+{
+    struct node_row row;
+    litedfs_error_t error;
+
+    server_end_snapshot (self); // it may be older than what the writer has stored
+    int rc = server_take_snapshot (self, &error);
+    if (rc == 0)
+        rc = node_row_get (self->snapshot, number, &row, &error);
+    if (rc < 0) {
+        log_error (self->log, "node %u: what is wanted of it cannot be read", number);
+        return;
+    }
+    nodes_set_duty (self->nodes, number, &row.duty, clock_wall (self->clock));
+    server_update_writer (self, true);
+}
+
 /* The writer has stored who it is: it is online from now on. */
 static int
 enter_node (struct server *self, const struct registration *pending, uint32_t number,
@@ -168,6 +187,8 @@ enter_node (struct server *self, const struct registration *pending, uint32_t nu
         rc = node_row_get (self->snapshot, number, &row, error);
     if (rc == LITEDFS_NOT_FOUND)
         rc = err_set (error, LITEDFS_FAILED, "node[%u]: it has no row", number);
+    if (rc == 0 && row.duty.duty == DUTY_REMOVED)
+        rc = err_set (error, LITEDFS_NODE_REMOVED, "node[%u]: it was removed", number);
     if (rc == 0)
         rc = nodes_check_twin (self->nodes, &row.uuid, pending->session, now, error);
     if (rc < 0)
@@ -324,6 +345,7 @@ server_judge (struct server *self, int64_t now_ms, int64_t waiting_ms)
         log_offline (self, number, why);
     }
     nodes_pardon (self->nodes, now_ms);
+    nodes_excuse (self->nodes, clock_wall (self->clock));
     nodes_settle (self->nodes, now_ms < self->settled_ms);
 }
 

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "namenode/garbage.h"
 #include "namenode/lease.h"
+#include "namenode/removal.h"
 #include "namenode/repair_block.h"
 #include "namenode/retry.h"
 
@@ -18,6 +19,7 @@ enum {
     FREE_ROWS = 512,
     DUE_ROWS = 1024,
     REVOKE_ROWS = 512,
+    REMOVE_ROWS = 512,
     SWEEP_CLIENTS = 128
 };
 enum { LOOK_MS = 200, SWEEP_MS = 60000, PAUSE_MS = 5000 };
@@ -89,6 +91,38 @@ look_for_orders (struct upkeep *self, struct batch_context *context)
     self->revocation = (struct upkeep_revocation){.running = count > 0};
 }
 
+/* When the nodes changed, and now and then: whether one that was removed has something left. */
+static void
+look_for_removed (struct upkeep *self, struct batch_context *context)
+{
+    const struct nodes_view *view = context->nodes;
+    litedfs_error_t error;
+    struct txn *txn;
+
+    if (view->removed == 0 || txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
+        return;
+    int rc = 0;
+    for (size_t i = 0; i < view->count && rc == 0 && !self->removing; i++)
+        if (view->nodes[i].duty.duty == DUTY_REMOVED)
+            rc = removal_wanted (txn, view->nodes[i].number, &self->removing, &error);
+    txn_abort (&txn);
+    if (rc < 0)
+        log_error (context->log, "removed nodes: %s", error.text);
+}
+
+/* Look at blocks of nodes that drain. */
+static void
+look_at_drains (struct upkeep *self, struct batch_context *context)
+{
+    litedfs_error_t error = {0};
+
+    self->surveying = survey_slice (&self->survey, storedir_store (context->dir),
+                                    context->nodes, clock_mono (context->clock), &error);
+    if (error.number < 0)
+        log_error (context->log, "the survey of a node that drains waits a while: %s",
+                   error.text);
+}
+
 /* Look whether there is something to repair. */
 static void
 look_for_repair (struct upkeep *self, struct batch_context *context)
@@ -113,15 +147,20 @@ upkeep_wanted (struct upkeep *self, struct batch_context *context)
         if (metastore_check_readers (storedir_store (context->dir), &error) < 0)
             log_warning (context->log, "%s", error.text);
         storedir_restore_ballast (context->dir);
+        look_for_removed (self, context);
     }
     if (!self->garbage && now >= self->look_ms) {
         self->look_ms = now + LOOK_MS;
         self->garbage = look_for_garbage (context);
     }
+    if (self->seen_table != context->nodes->table)
+        look_for_removed (self, context);
     look_for_orders (self, context);
+    look_at_drains (self, context);
     look_for_repair (self, context);
     return self->doomed || self->garbage || self->sweeping || self->revocation.running ||
-           self->repairing || lease_clock_next (context->leases) <= now;
+           self->repairing || self->surveying || self->removing ||
+           lease_clock_next (context->leases) <= now;
 }
 
 int64_t
@@ -131,6 +170,8 @@ upkeep_idle_ms (const struct upkeep *self, const struct batch_context *context)
 
     if (self->repair && now >= self->pause_ms && repair_next_ms (self->repair) < next)
         next = repair_next_ms (self->repair);
+    if (now >= self->pause_ms && survey_next_ms (&self->survey, context->nodes) < next)
+        next = survey_next_ms (&self->survey, context->nodes);
     return next > now ? next - now : 0;
 }
 
@@ -216,6 +257,24 @@ repair (struct upkeep *self, struct batch_context *context, struct txn *txn,
     return 0;
 }
 
+/* Take away what is left of nodes that were removed. */
+static int
+clear_removed (struct upkeep *self, const struct nodes_view *view, struct txn *txn,
+               litedfs_error_t *error)
+{
+    size_t done = 0, count;
+    int rc = 0;
+
+    for (size_t i = 0; i < view->count && rc == 0 && done < REMOVE_ROWS; i++) {
+        if (view->nodes[i].duty.duty != DUTY_REMOVED)
+            continue;
+        rc = removal_slice (txn, view->nodes[i].number, REMOVE_ROWS - done, &count, error);
+        done += count;
+    }
+    self->removing = rc == 0 && done >= REMOVE_ROWS;
+    return rc;
+}
+
 struct step {
     struct upkeep *upkeep;
     struct batch_context *context;
@@ -239,6 +298,11 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
     }
     if (rc == 0 && self->revocation.running)
         rc = revoke_orders (&self->revocation, this->context->nodes, txn, error);
+    if (rc == 0 && self->removing)
+        rc = clear_removed (self, this->context->nodes, txn, error);
+    self->surveyed = 0;
+    if (rc == 0 && self->surveying)
+        rc = survey_step (&self->survey, txn, &self->surveyed, error);
     if (rc == 0)
         rc = order_deletes (self, this->context, txn, error);
     if (rc == 0)
@@ -257,12 +321,16 @@ int
 upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t *error)
 {
     struct step work = {self, context, self->revocation};
-    bool doomed = self->doomed, sweeping = self->sweeping;
+    bool doomed = self->doomed, sweeping = self->sweeping, removing = self->removing;
     int rc = batch_work (context, step, &work, error);
 
     if (self->repair)
         repair_settle (self->repair, rc == 0);
+    if (self->surveying)
+        survey_settle (&self->survey, rc == 0, clock_mono (context->clock));
     if (rc < 0) {
+        self->surveyed = 0;
+        self->removing = removing;
         self->pause_ms = clock_mono (context->clock) + PAUSE_MS;
         self->doomed = doomed;
         self->sweeping = sweeping;

@@ -4,12 +4,13 @@
 
 /*
  * What the writer does unasked, a little at a time: leases that have ended, trees that were deleted,
- * garbage that is due, blocks whose holders are not those that are wanted, replies that nobody will ask
- * for again.
+ * garbage that is due, blocks whose holders are not those that are wanted, nodes that drain or were removed,
+ * replies that nobody will ask for again.
  */
 
 #include "namenode/batch.h"
 #include "namenode/repair.h"
+#include "namenode/survey.h"
 
 /* The most nodes that one step names as having new orders. */
 enum { UPKEEP_TOUCHED_MAX = 256 };
@@ -30,9 +31,13 @@ struct upkeep {
     bool sweeping;         // replies are being swept
     uint64_t seen_table;   // version of the node table that was seen last
     struct upkeep_revocation revocation;
-    int64_t pause_ms;        // monotonic: no step before it, because one failed
-    int64_t look_ms;         // monotonic: when to look for garbage next
-    int64_t sweep_ms;        // monotonic: when to sweep replies and readers next
+    struct survey survey;
+    bool surveying;    // the survey has something to write
+    uint32_t surveyed; // the last step wrote what the survey of this node came to; 0: of none
+    bool removing;     // a node that was removed has something left
+    int64_t pause_ms;  // monotonic: no step before it, because one failed
+    int64_t look_ms;   // monotonic: when to look for garbage next
+    int64_t sweep_ms;  // monotonic: when to sweep replies and readers next
     struct buf sweep_cursor; // where the sweep is
     size_t touched_count;    // nodes that have new orders after the last step
     uint32_t touched[UPKEEP_TOUCHED_MAX];

@@ -141,9 +141,9 @@ send_result (struct body *self, const struct writer_result *result, const struct
 }
 
 static void
-tell_orders (struct body *self, uint32_t node)
+tell_event (struct body *self, enum writer_event event, uint32_t node)
 {
-    const struct writer_result result = {.event = WRITER_ORDERS, .node = node};
+    const struct writer_result result = {.event = event, .node = node};
 
     send_result (self, &result, NULL);
 }
@@ -165,9 +165,11 @@ answer (struct body *self, struct job *job)
 
     if (job->effects.note[0])
         log_warning (self->context.log, "%s", job->effects.note);
+    if (job->effects.node_changed) // before the reply: who has that sees the change
+        tell_event (self, WRITER_NODE, job->effects.node_changed);
     send_result (self, &result, &job->reply);
     if (job->effects.orders_for)
-        tell_orders (self, job->effects.orders_for);
+        tell_event (self, WRITER_ORDERS, job->effects.orders_for);
 }
 
 /* ---- the actor's loop ------------------------------------------------------------------------------- */
@@ -210,7 +212,9 @@ keep_house (struct body *self)
     else if (rc < 0)
         log_error (self->context.log, "upkeep waits a while: %s", error.text);
     for (size_t i = 0; i < self->upkeep->touched_count; i++)
-        tell_orders (self, self->upkeep->touched[i]);
+        tell_event (self, WRITER_ORDERS, self->upkeep->touched[i]);
+    if (self->upkeep->surveyed)
+        tell_event (self, WRITER_NODE, self->upkeep->surveyed);
     return rc == LITEDFS_IO ? rc : 0;
 }
 

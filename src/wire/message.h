@@ -38,6 +38,7 @@
 /* Words that travel as text and live as numbers; each array ends with NULL. */
 enum kind { KIND_DIRECTORY, KIND_FILE };
 enum node_status { NODE_OFFLINE, NODE_ONLINE };
+enum duty { DUTY_SERVE, DUTY_DRAIN, DUTY_REMOVED };
 enum change_kind { CHANGE_ADDED, CHANGE_REMOVED };
 enum order_kind { ORDER_DELETE, ORDER_COPY };
 enum replica_state {
@@ -50,6 +51,7 @@ enum replica_state {
 };
 extern const char *const words_kind[];          // "directory", "file"
 extern const char *const words_node_status[];   // "offline", "online"
+extern const char *const words_duty[];          // "serve", "drain", "removed"
 extern const char *const words_change_kind[];   // "added", "removed"
 extern const char *const words_order_kind[];    // "delete", "copy"
 extern const char *const words_replica_state[]; // "unknown", "receiving", ... "relay"

@@ -389,10 +389,10 @@ class Cluster:
     def make_file (self, name, size, seed=0):
         return make_file (self.path (name), size, seed)
 
-    def block_bytes (self):
-        """Bytes in block files of all data nodes, finished or not."""
+    def block_bytes (self, daemon=None):
+        """Bytes in block files of all data nodes, or of one, finished or not."""
         total = 0
-        for node in self.data:
+        for node in [daemon] if daemon else self.data:
             for below in ("blocks", "writing"):
                 for directory, _, names in os.walk (os.path.join (node.directory, "data", below)):
                     for name in names:
