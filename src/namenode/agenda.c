@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The agenda: three rings of a fixed size.  That a range touches another one costs a walk over the list,
+ * The agenda: rings of a fixed size.  That a range touches another one costs a walk over the list,
  * 24 KiB at most; the lists are short unless much is amiss, and then the disk is what takes time.
  */
 #include "namenode/agenda.h"
@@ -14,11 +14,12 @@ struct ring {
 };
 
 struct agenda {
+    struct ring released; // before all others
     struct ring now;
     struct ring later;
     int64_t times[AGENDA_MAX]; // of the items in `later`, by the same place
     int64_t soonest_ms;        // of these; INT64_MAX: none
-    struct ring busy;
+    struct ring busy[AGENDA_LEVELS];
     size_t failures_count;
     struct agenda_failure failures[AGENDA_MAX];
     bool missed;
@@ -114,19 +115,25 @@ agenda_add_later (struct agenda *self, struct agenda_item item, int64_t when_ms)
 }
 
 void
-agenda_add_busy (struct agenda *self, struct agenda_item item)
+agenda_add_busy (struct agenda *self, struct agenda_item item, unsigned level)
 {
     bool joined;
 
-    if (enter (&self->busy, item, &joined) == AGENDA_MAX)
+    if (enter (&self->busy[level], item, &joined) == AGENDA_MAX)
         self->missed = true;
 }
 
 void
 agenda_release (struct agenda *self, size_t count)
 {
-    for (; count > 0 && self->busy.count > 0; count--)
-        agenda_add (self, take_first (&self->busy));
+    bool joined;
+
+    for (unsigned level = 0; level < AGENDA_LEVELS; level++) {
+        struct ring *busy = &self->busy[level];
+        for (size_t i = 0; i < count && busy->count > 0 && self->released.count < AGENDA_MAX;
+             i++)
+            enter (&self->released, take_first (busy), &joined);
+    }
 }
 
 void
@@ -146,9 +153,19 @@ agenda_next_failure (struct agenda *self, struct agenda_failure *out)
 }
 
 bool
-agenda_is_choked (const struct agenda *self)
+agenda_is_choked (const struct agenda *self, unsigned level)
 {
-    return self->busy.count == AGENDA_MAX;
+    return self->busy[level].count == AGENDA_MAX;
+}
+
+bool
+agenda_any_busy (const struct agenda *self)
+{
+    bool any = false;
+
+    for (unsigned level = 0; level < AGENDA_LEVELS; level++)
+        any = any || self->busy[level].count > 0;
+    return any;
 }
 
 /* What is due now joins those that are looked at now. */
@@ -174,16 +191,17 @@ agenda_next (struct agenda *self, int64_t now_ms, struct agenda_item *out)
 {
     if (now_ms >= self->soonest_ms)
         take_due (self, now_ms);
-    if (self->now.count == 0)
+    struct ring *ring = self->released.count > 0 ? &self->released : &self->now;
+    if (ring->count == 0)
         return false;
-    *out = take_first (&self->now);
+    *out = take_first (ring);
     return true;
 }
 
 int64_t
 agenda_next_ms (const struct agenda *self)
 {
-    return self->now.count > 0 ? 0 : self->soonest_ms;
+    return self->released.count + self->now.count > 0 ? 0 : self->soonest_ms;
 }
 
 bool
@@ -198,7 +216,9 @@ agenda_missed (struct agenda *self)
 void
 agenda_clear (struct agenda *self)
 {
-    self->now.count = self->later.count = self->busy.count = 0;
+    self->released.count = self->now.count = self->later.count = 0;
+    for (unsigned level = 0; level < AGENDA_LEVELS; level++)
+        self->busy[level].count = 0;
     self->soonest_ms = INT64_MAX;
     self->failures_count = 0;
     self->missed = false;

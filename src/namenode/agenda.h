@@ -5,10 +5,10 @@
 /*
  * What repair shall look at next: ranges of blocks of files, in memory.
  *
- * Three lists of ranges.  Items of the first are looked at now, in the order in which they came; those of the
- * second at their time; those of the third wait until some data node can take another copy.  Ranges of a
- * file that touch each other are one item of their list.  Beside them stand the copies that are said to have
- * failed.
+ * Lists of ranges.  Items of the first are looked at now, in the order in which they came; those of the
+ * second at their time; the others wait until some data node can take another copy, a list for each level
+ * of urgency.  Ranges of a file that touch each other are one item of their list.  Beside them stand the
+ * copies that are said to have failed.
  *
  * An agenda holds hints: what really is to be done stands in the table `repair`.  So it is told outside of
  * transactions what may come to nothing, and when a list is full, items are dropped and agenda_missed
@@ -21,6 +21,9 @@
 
 /* The most items in each list. */
 #define AGENDA_MAX 1024
+
+/* Levels of urgency: 0 is the most urgent one. */
+#define AGENDA_LEVELS 4
 
 /* Blocks first to end - 1 of an inode. */
 struct agenda_item {
@@ -50,12 +53,14 @@ void agenda_add_block (struct agenda *self, uint64_t inode, uint32_t index);
 /* Look at it when the clock is there; with what it becomes one with, at the earlier time. */
 void agenda_add_later (struct agenda *self, struct agenda_item item, int64_t when_ms);
 
-/* It waits for a data node that is busy; agenda_release lets the oldest `count` of them be looked at. */
-void agenda_add_busy (struct agenda *self, struct agenda_item item);
+/* It waits for a data node that is busy; agenda_release lets the oldest `count` of each level be
+ * looked at before all others, the most urgent ones first. */
+void agenda_add_busy (struct agenda *self, struct agenda_item item, unsigned level);
 void agenda_release (struct agenda *self, size_t count);
 
-/* Whether no more item may wait for busy data nodes. */
-bool agenda_is_choked (const struct agenda *self);
+/* Whether no more item of this level may wait for busy data nodes; whether any item waits. */
+bool agenda_is_choked (const struct agenda *self, unsigned level);
+bool agenda_any_busy (const struct agenda *self);
 
 /* A copy has failed; take the next one that has, false if there is none.  What does not fit is forgotten:
  * a copy's time is over some day.  self of the first may be NULL. */

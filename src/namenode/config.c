@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/listen.h"
+#include "namenode/copies.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -64,6 +65,10 @@ const struct option_row namenode_options[] = {
     {"repair_delay", NULL, OPTION_SECONDS, AT (repair_delay), "60", 0, 86400, false,
      "seconds after which the copies of a data node that is offline are made elsewhere", NULL,
      false},
+    {"repair_streams", NULL, OPTION_INT, AT (repair_streams), "64", 1, COPIES_NODE_MAX, false,
+     "copies that a data node sends, or takes, at a time to restore redundancy", NULL, false},
+    {"repair_bandwidth", NULL, OPTION_SIZE, AT (repair_bandwidth), "0", 0, 1024 * GIB, false,
+     "bytes a second that a data node sends, or takes, for that; 0: no limit", NULL, false},
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 

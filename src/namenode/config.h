@@ -32,6 +32,8 @@ struct namenode_config {
     int64_t storage_preserve_space;
     double delete_delay;
     double repair_delay;
+    int64_t repair_streams;
+    int64_t repair_bandwidth;
 };
 
 /* The table of its keys, for base/conf and for what prints or compares it. */

@@ -24,6 +24,9 @@ struct loads {
 /* How long after a copy has failed another one may be ordered, milliseconds: what was wrong may be so yet. */
 enum { PAUSE_MS = 2000, PAUSE_MAX_MS = 60000 };
 
+/* How far ahead of its bandwidth a node may be, milliseconds. */
+enum { AHEAD_MS = 500 };
+
 /* A source that could not make copies of a block. */
 struct failure {
     uint64_t block;
@@ -31,7 +34,22 @@ struct failure {
     unsigned count;
 };
 
+/* Until when a node has had its bytes, in one direction. */
+struct pace {
+    uint32_t node;
+    int64_t until_ms;
+};
+
+struct paces {
+    size_t count;
+    struct pace paces[COPIES_MAX];
+};
+
 struct copies {
+    struct copies_limits limits;
+    int64_t now_ms;
+    struct paces sent;
+    struct paces taken;
     size_t count;
     uint64_t blocks[COPIES_MAX]; // 0: closed; no block has this id
     struct copy copies[COPIES_MAX];
@@ -46,7 +64,11 @@ struct copies {
 struct copies *
 copies_new (void)
 {
-    return calloc (1, sizeof (struct copies));
+    struct copies *self = calloc (1, sizeof *self);
+
+    if (self)
+        self->limits.streams = COPIES_NODE_MAX;
+    return self;
 }
 
 void
@@ -110,6 +132,73 @@ leave (struct copies *self, size_t at)
     drop_load (&self->to, copy->target, copy->size);
 }
 
+/* ---- pace ---------------------------------------------------------------------------------------- */
+
+void
+copies_set_limits (struct copies *self, struct copies_limits limits, int64_t now_ms)
+{
+    self->limits = limits;
+    self->now_ms = now_ms;
+}
+
+/* Those whose time is over need not be remembered. */
+static void
+forget_paces (struct paces *paces, int64_t now_ms)
+{
+    for (size_t i = paces->count; i-- > 0;)
+        if (paces->paces[i].until_ms <= now_ms)
+            paces->paces[i] = paces->paces[--paces->count];
+}
+
+/* The node has got so many bytes more.  More nodes than there is room for are not paced: copies at a time
+ * are limited all the same. */
+static void
+add_pace (struct copies *self, struct paces *paces, uint32_t node, uint64_t bytes)
+{
+    int64_t took_ms, start_ms = self->now_ms;
+    size_t at = 0;
+
+    if (self->limits.bandwidth == 0)
+        return;
+    forget_paces (paces, self->now_ms);
+    while (at < paces->count && paces->paces[at].node != node)
+        at++;
+    if (at == COPIES_MAX)
+        return;
+    if (at < paces->count)
+        start_ms = paces->paces[at].until_ms;
+    else
+        paces->count++;
+    took_ms = (int64_t) ((double) bytes * 1000 / (double) self->limits.bandwidth);
+    paces->paces[at] = (struct pace){.node = node, .until_ms = start_ms + took_ms};
+}
+
+static bool
+has_its_bytes (const struct copies *self, const struct paces *paces, uint32_t node)
+{
+    for (size_t i = 0; i < paces->count; i++)
+        if (paces->paces[i].node == node)
+            return paces->paces[i].until_ms > self->now_ms + AHEAD_MS;
+    return false;
+}
+
+int64_t
+copies_pace_ms (const struct copies *self)
+{
+    const struct paces *directions[] = {&self->sent, &self->taken};
+    int64_t soonest_ms = INT64_MAX;
+
+    for (size_t d = 0; d < 2; d++)
+        for (size_t i = 0; i < directions[d]->count; i++) {
+            int64_t ready_ms = directions[d]->paces[i].until_ms - AHEAD_MS;
+            if (ready_ms > self->now_ms && ready_ms < soonest_ms)
+                soonest_ms = ready_ms;
+        }
+    return soonest_ms;
+}
+
+/* ---- copies -------------------------------------------------------------------------------------- */
+
 bool
 copies_open (struct copies *self, const struct copy *copy)
 {
@@ -119,6 +208,8 @@ copies_open (struct copies *self, const struct copy *copy)
     self->copies[at] = *copy;
     self->states[at] = OPENED;
     enter (self, at);
+    add_pace (self, &self->sent, copy->source, copy->size);
+    add_pace (self, &self->taken, copy->target, copy->size);
     return true;
 }
 
@@ -213,23 +304,27 @@ copies_count (const struct copies *self)
 }
 
 static bool
-may_have (const struct loads *loads, uint32_t node, uint64_t size)
+may_have (const struct copies *self, const struct loads *loads, const struct paces *paces,
+          uint32_t node, uint64_t size)
 {
     const struct load *load = find_load (loads, node);
 
-    return !load || (load->count < COPIES_NODE_MAX && load->bytes + size <= COPIES_NODE_BYTES);
+    if (self->count == COPIES_MAX || has_its_bytes (self, paces, node))
+        return false;
+    return !load ||
+           (load->count < self->limits.streams && load->bytes + size <= COPIES_NODE_BYTES);
 }
 
 bool
 copies_may_send (const struct copies *self, uint32_t node, uint64_t size)
 {
-    return self->count < COPIES_MAX && may_have (&self->from, node, size);
+    return may_have (self, &self->from, &self->sent, node, size);
 }
 
 bool
 copies_may_take (const struct copies *self, uint32_t node, uint64_t size)
 {
-    return self->count < COPIES_MAX && may_have (&self->to, node, size);
+    return may_have (self, &self->to, &self->taken, node, size);
 }
 
 uint64_t

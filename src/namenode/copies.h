@@ -10,7 +10,7 @@
  * again.
  *
  * A data node sends and takes so many copies at a time, by count and by bytes, so that a copy's deadline
- * can be one.  What is opened or closed holds from now on and is taken back by copies_settle if the
+ * can be one, and so many bytes a second, if that is limited.  What is opened or closed holds from now on and is taken back by copies_settle if the
  * transaction that it belongs to came to nothing.
  */
 
@@ -40,8 +40,22 @@ struct copy {
 
 struct copies;
 
+/* What a node sends, or takes, at most: copies at a time (1 to COPIES_NODE_MAX), bytes a second (0: no
+ * limit; half a second's worth may be ahead). */
+struct copies_limits {
+    unsigned streams;
+    uint64_t bandwidth;
+};
+
 struct copies *copies_new (void); // NULL: out of memory
 void copies_destroy (struct copies **self);
+
+/* From now on these are the limits, and the time is now_ms. */
+void copies_set_limits (struct copies *self, struct copies_limits limits, int64_t now_ms);
+
+/* When a node that has had its bytes of late may have another copy: of the monotonic clock; INT64_MAX if
+ * there is none. */
+int64_t copies_pace_ms (const struct copies *self);
 
 /* Remember one.  Its deadline is the caller's; false if there are too many. */
 bool copies_open (struct copies *self, const struct copy *copy);

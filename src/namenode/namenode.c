@@ -231,6 +231,8 @@ open_store (struct server *self, const struct namenode_config *config, litedfs_e
         .block_size = (uint64_t) config->block_size,
         .delete_delay_ms = (uint64_t) (config->delete_delay * 1000),
         .repair_delay_ms = (int64_t) (config->repair_delay * 1000),
+        .repair_streams = (unsigned) config->repair_streams,
+        .repair_bandwidth = (uint64_t) config->repair_bandwidth,
         .log = self->log,
     };
     return 0;

@@ -29,6 +29,8 @@ struct op_settings {
     uint64_t block_size;
     uint64_t delete_delay_ms;
     int64_t repair_delay_ms;
+    unsigned repair_streams;
+    uint64_t repair_bandwidth;
     struct log *log;
 };
 

@@ -2,9 +2,11 @@
 /*
  * Repair: which marks are looked at, when, and what becomes of them.
  *
- * A step looks at what is on the agenda, and then goes on with the sweep: a round over all marks, begun
- * at the start, when the nodes changed, and a while after the last one if any mark is left.  When so many
- * files wait for busy data nodes that no more can be remembered, the sweep waits too.
+ * A step looks at what is on the agenda, and then goes on with the sweep: rounds over all marks, begun
+ * at the start, when the nodes changed, and a while after the last one if any mark is left.  A sweep is
+ * one pass after the other, the first for the most urgent blocks only; while it runs, what is on the
+ * agenda and is less urgent waits for a later pass too.  When so many files wait for busy data nodes that
+ * no more can be remembered, the sweep waits.
  *
  * What a step changes in memory is kept if its transaction commits; else the copies are as before, and
  * the rest begins anew with a sweep.
@@ -35,9 +37,11 @@ enum { LOAD_ROWS = 4096, LOADED_COPY_MS = 60000 };
 /* A round over all marks. */
 struct sweep {
     bool running;
-    bool again;     // from the start, when this one is over
-    bool any;       // there are marks
-    uint64_t inode; // where it goes on
+    bool again; // from the start, when this one is over
+    enum repair_urgency pass;
+    enum repair_urgency waits; // the most urgent that was passed over; REPAIR_URGENCIES: none
+    bool any;                  // there are marks
+    uint64_t inode;            // where it goes on
     uint32_t index;
     int64_t next_ms; // not before
     int64_t spent_ms;
@@ -63,6 +67,7 @@ struct repair {
     size_t ordered;
     size_t arrived;
     uint64_t arrived_bytes;
+    size_t released; // for how many that were closed somebody may go on who waited
     size_t touched_count;
     uint32_t touched[REPAIR_TOUCHED_MAX];
 };
@@ -123,6 +128,15 @@ make_barred (struct repair *self, const struct nodes_view *view, litedfs_error_t
     return 0;
 }
 
+/* What is less urgent than this waits for a later pass of the sweep. */
+static enum repair_urgency
+least_urgent (const struct sweep *sweep)
+{
+    if (sweep->running)
+        return sweep->pass;
+    return sweep->again ? REPAIR_LAST : REPAIR_MOVE;
+}
+
 static struct repair_run
 make_run (struct repair *self, const struct repair_frame *frame, struct txn *txn)
 {
@@ -137,6 +151,8 @@ make_run (struct repair *self, const struct repair_frame *frame, struct txn *txn
         .now_ms = clock_mono (frame->clock),
         .wall_ms = clock_wall (frame->clock),
         .delete_delay_ms = frame->delete_delay_ms,
+        .upto = least_urgent (&self->sweep),
+        .waits = REPAIR_URGENCIES,
         .barred = self->barred,
     };
 }
@@ -270,14 +286,20 @@ do_item (struct repair *self, struct repair_run *run, struct agenda_item item,
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
+/* What waits for a node comes before others as soon as a copy has ended. */
 static int
 do_agenda (struct repair *self, struct repair_run *run, litedfs_error_t *error)
 {
     struct agenda_item item;
     int rc = 0;
 
-    while (rc == 0 && repair_has_time (run) && agenda_next (self->agenda, run->now_ms, &item))
+    while (rc == 0 && repair_has_time (run)) {
+        agenda_release (self->agenda, RELEASE_TIMES * (run->closed - self->released));
+        self->released = run->closed;
+        if (!agenda_next (self->agenda, run->now_ms, &item))
+            break;
         rc = do_item (self, run, item, error);
+    }
     return rc;
 }
 
@@ -306,11 +328,28 @@ next_mark (const struct sweep *sweep, struct txn *txn, struct repair_row *out,
     return rc;
 }
 
+/* What was passed over since this was called last comes in a later pass. */
 static void
-end_round (struct sweep *sweep, int64_t now_ms)
+take_waits (struct sweep *sweep, struct repair_run *run)
+{
+    if (run->waits < sweep->waits)
+        sweep->waits = run->waits;
+    run->waits = REPAIR_URGENCIES;
+}
+
+/* A pass is over; with the last one the round is. */
+static void
+end_pass (struct sweep *sweep, int64_t now_ms)
 {
     int64_t rest_ms = RETRY_TIMES * sweep->spent_ms;
 
+    if (sweep->waits < REPAIR_URGENCIES && sweep->waits > sweep->pass) {
+        sweep->pass = sweep->waits;
+        sweep->waits = REPAIR_URGENCIES;
+        sweep->inode = 0;
+        sweep->index = 0;
+        return;
+    }
     sweep->running = false;
     sweep->retry_ms = now_ms + (rest_ms > RETRY_MS ? rest_ms : RETRY_MS);
     sweep->next_ms = now_ms + PAUSE_TIMES * sweep->spent_ms;
@@ -324,10 +363,11 @@ do_sweep (struct repair *self, struct repair_run *run, litedfs_error_t *error)
     int rc = 0;
 
     while (rc == 0 && sweep->running && repair_has_time (run) &&
-           !agenda_is_choked (self->agenda)) {
+           !agenda_is_choked (self->agenda, sweep->pass)) {
         rc = next_mark (sweep, run->txn, &mark, error);
         if (rc == LITEDFS_NOT_FOUND) {
-            end_round (sweep, run->now_ms);
+            take_waits (sweep, run);
+            end_pass (sweep, run->now_ms);
             return 0;
         }
         if (rc < 0)
@@ -349,7 +389,7 @@ start_sweep (struct repair *self, int64_t now_ms)
     if (sweep->running || now_ms < sweep->next_ms ||
         !(sweep->again || (sweep->any && now_ms >= sweep->retry_ms)))
         return;
-    *sweep = (struct sweep){.running = true};
+    *sweep = (struct sweep){.running = true, .waits = REPAIR_URGENCIES};
 }
 
 /* ---- a step -------------------------------------------------------------------------------------- */
@@ -438,6 +478,7 @@ do_rounds (struct repair *self, const struct repair_frame *frame, struct repair_
     if (began_ms < sweep->next_ms)
         return 0;
     start_sweep (self, began_ms);
+    run->upto = least_urgent (sweep);
     int rc = do_sweep (self, run, error);
     int64_t now_ms = clock_mono (frame->clock), spent_ms = now_ms - began_ms;
     if (sweep->running) {
@@ -457,6 +498,7 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
     self->metrics = frame->metrics;
     self->touched_count = 0;
     self->closed = self->ordered = self->arrived = 0;
+    self->released = 0;
     int rc = make_barred (self, frame->nodes, error);
     if (rc < 0)
         return rc;
@@ -470,6 +512,7 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
         rc = do_rounds (self, frame, &run, error);
     if (rc < 0)
         return rc;
+    take_waits (&self->sweep, &run);
     self->closed = run.closed;
     self->ordered = run.ordered;
     self->arrived = run.arrived;
@@ -501,8 +544,8 @@ repair_settle (struct repair *self, bool committed)
     if (committed) {
         count (self);
         self->walk.found_count = 0;
-        agenda_release (self->agenda, RELEASE_TIMES * self->closed);
-        if (copies_count (self->copies) == 0)
+        agenda_release (self->agenda, RELEASE_TIMES * (self->closed - self->released));
+        if (copies_count (self->copies) == 0 && copies_pace_ms (self->copies) == INT64_MAX)
             agenda_release (self->agenda, SIZE_MAX); // nobody else would
         return;
     }
@@ -526,11 +569,23 @@ take_notice (struct repair *self, const struct repair_frame *frame, int64_t now_
     self->noticed_ms = now_ms;
     if (presence_update (self->presence, frame->nodes, now_ms, frame->repair_delay_ms)) {
         repair_walk_hurry (&self->walk);
-        self->sweep.again = true;
+        self->sweep = (struct sweep){.again = true}; // there may be something more urgent now
     }
     if (self->table != frame->nodes->table)
         self->sweep.again = true;
     self->table = frame->nodes->table;
+}
+
+/* Nodes that had their bytes may have others now: some of what waits is looked at. */
+static void
+take_pace (struct repair *self, const struct repair_frame *frame, int64_t now_ms)
+{
+    const struct copies_limits limits = {frame->streams, frame->bandwidth};
+    bool ready = copies_pace_ms (self->copies) <= now_ms;
+
+    copies_set_limits (self->copies, limits, now_ms);
+    if (ready)
+        agenda_release (self->agenda, RELEASE_TIMES);
 }
 
 static bool
@@ -540,7 +595,7 @@ is_sweep_due (const struct repair *self, int64_t now_ms)
 
     if (now_ms < sweep->next_ms)
         return false;
-    return sweep->running ? !agenda_is_choked (self->agenda)
+    return sweep->running ? !agenda_is_choked (self->agenda, sweep->pass)
                           : sweep->again || (sweep->any && now_ms >= sweep->retry_ms);
 }
 
@@ -557,6 +612,7 @@ repair_wanted (struct repair *self, struct metastore *store, const struct repair
     if (!load (self, store, frame))
         return false;
     take_failures (self, now_ms);
+    take_pace (self, frame, now_ms);
     struct repair_run run = make_run (self, frame, NULL);
     if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
         log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);
@@ -568,7 +624,8 @@ int64_t
 repair_next_ms (const struct repair *self)
 {
     const struct sweep *sweep = &self->sweep;
-    bool sweeping = sweep->running ? !agenda_is_choked (self->agenda) : sweep->again;
+    bool sweeping =
+        sweep->running ? !agenda_is_choked (self->agenda, sweep->pass) : sweep->again;
 
     if (self->settling)
         return INT64_MAX;
@@ -577,5 +634,7 @@ repair_next_ms (const struct repair *self)
         next_ms = sweep->next_ms;
     if (agenda_next_ms (self->agenda) < next_ms)
         next_ms = agenda_next_ms (self->agenda);
+    if (agenda_any_busy (self->agenda) && copies_pace_ms (self->copies) < next_ms)
+        next_ms = copies_pace_ms (self->copies);
     return next_ms;
 }

@@ -14,7 +14,8 @@
  * Nothing is done while the view of the nodes is settling.  What is in memory can be lost: after a start
  * all marks are looked at.
  *
- * This is the seam: in what order things are done, and how many at a time, is decided behind it.
+ * What is most urgent comes first (enum repair_urgency): each round over all marks is made of passes, and
+ * one does nothing that is less urgent than its own level.
  */
 
 #include "base/clock.h"
@@ -33,6 +34,8 @@ struct repair_frame {
     struct metrics *metrics; // may be NULL
     uint64_t delete_delay_ms;
     int64_t repair_delay_ms; // a node that is offline for so long is gone
+    unsigned streams;        // copies.h: limits of a node
+    uint64_t bandwidth;
 };
 
 struct repair *repair_new (void); // NULL: out of memory

@@ -477,6 +477,33 @@ repair_block_close (struct repair_run *run, const struct block_row *row)
         }
 }
 
+/* How urgent what the block needs is. */
+static enum repair_urgency
+urgency_of (const struct findings *findings, uint32_t wanted)
+{
+    const uint32_t *counts = findings->counts;
+    uint32_t there = counts[LIVE] + counts[EXCUSED] + counts[YOUNG] + counts[LEAVING];
+    uint32_t missing = wanted - good (findings, wanted);
+
+    if (good (findings, wanted) >= wanted || missing <= counts[LEAVING])
+        return REPAIR_MOVE;
+    if (there == 1 && wanted > 1)
+        return REPAIR_LAST;
+    return missing > 1 ? REPAIR_FEW : REPAIR_SHORT;
+}
+
+/* Whether it is the turn of what the block needs. */
+static bool
+has_its_turn (struct repair_run *run, const struct findings *findings, uint32_t wanted)
+{
+    run->level = urgency_of (findings, wanted);
+    if (run->level <= run->upto)
+        return true;
+    if (run->level < run->waits)
+        run->waits = run->level;
+    return false;
+}
+
 /* Fewer holders count than are wanted. */
 static int
 add_holders (struct repair_run *run, struct block_row *row, uint32_t wanted,
@@ -491,11 +518,14 @@ add_holders (struct repair_run *run, struct block_row *row, uint32_t wanted,
     if (rc < 0)
         return rc;
     uint32_t expected = good (findings, wanted) + (uint32_t) under_way.count;
-    if (expected < wanted && findings->counts[LIVE] + findings->counts[LEAVING] > 0)
+    bool turn = has_its_turn (run, findings, wanted);
+    if (turn && expected < wanted && findings->counts[LIVE] + findings->counts[LEAVING] > 0)
         rc = order_copies (run, row, findings, &under_way, wanted - expected, &ordered, &busy,
                            error);
     if (good (findings, wanted) >= wanted)
         *out = REPAIR_FINE;
+    else if (!turn)
+        *out = REPAIR_WAITS;
     else if (busy)
         *out = REPAIR_BUSY;
     else if (ordered + under_way.count > 0)
@@ -522,8 +552,12 @@ repair_block_mend (struct repair_run *run, struct block_row *row, uint32_t wante
     *out = REPAIR_FINE;
     if (rc == 0 && good (&findings, wanted) < wanted)
         rc = add_holders (run, row, wanted, &findings, out, error);
-    else if (rc == 0)
+    else if (rc == 0 && findings.counts[LIVE] <= wanted && leavers (&findings) == 0)
+        ; // nothing is too much
+    else if (rc == 0 && has_its_turn (run, &findings, wanted))
         rc = drop_surplus (run, row, wanted, &findings, error);
+    else
+        *out = REPAIR_WAITS;
     if (rc < 0)
         return rc;
     if (*out == REPAIR_FINE && (good (&findings, wanted) > wanted || leavers (&findings) > 0))

@@ -28,6 +28,15 @@
 /* The most nodes that get orders in one transaction. */
 #define REPAIR_TOUCHED_MAX 64
 
+/* How urgent what a block needs is; these are levels of the agenda. */
+enum repair_urgency {
+    REPAIR_LAST,  // several copies are wanted, and one is there
+    REPAIR_FEW,   // two or more are missing
+    REPAIR_SHORT, // one is missing
+    REPAIR_MOVE,  // none is missing: some are on nodes that drain, or too many
+    REPAIR_URGENCIES
+};
+
 /* What works on blocks in one transaction; a snapshot is enough for repair_block_is_fine. */
 struct repair_run {
     struct txn *txn;
@@ -40,12 +49,15 @@ struct repair_run {
     int64_t now_ms;
     int64_t wall_ms;
     uint64_t delete_delay_ms;
-    bool *barred;           // room for each node of the view
-    size_t closed;          // how many copies ended
-    size_t ordered;         // copies
-    size_t arrived;         // of those that ended
-    uint64_t arrived_bytes; // their bytes
-    size_t blocks;          // how many blocks were looked at
+    enum repair_urgency upto;  // what is less urgent waits
+    enum repair_urgency waits; // the most urgent that does; REPAIR_URGENCIES: none
+    enum repair_urgency level; // of the block that was looked at last
+    bool *barred;              // room for each node of the view
+    size_t closed;             // how many copies ended
+    size_t ordered;            // copies
+    size_t arrived;            // of those that ended
+    uint64_t arrived_bytes;    // their bytes
+    size_t blocks;             // how many blocks were looked at
     size_t touched_count;
     uint32_t touched[REPAIR_TOUCHED_MAX]; // nodes that have new orders
 };
@@ -55,6 +67,7 @@ enum repair_verdict {
     REPAIR_COPYING, // copies are under way; their arrival or end is on the agenda
     REPAIR_SOON,    // a holder has still time to confirm it: look again soon
     REPAIR_BUSY,    // the data nodes have enough to do for now
+    REPAIR_WAITS,   // it is less urgent than run->upto
     REPAIR_STUCK,   // nobody can do anything until other data nodes are there
 };
 

@@ -167,7 +167,7 @@ repair_scan (struct repair_run *run, const struct repair_row *mark, uint32_t fro
         return rc;
     const struct agenda_item rest = {mark->inode, (uint32_t) stop, to};
     if (busy)
-        agenda_add_busy (run->agenda, rest);
+        agenda_add_busy (run->agenda, rest, run->level);
     else if (stop < to)
         agenda_add_later (run->agenda, rest, run->now_ms + REST_MS);
     if (stop < mark->end) {

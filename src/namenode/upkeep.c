@@ -34,6 +34,8 @@ repair_frame_of (const struct batch_context *context)
         .metrics = context->metrics,
         .delete_delay_ms = context->settings->delete_delay_ms,
         .repair_delay_ms = context->settings->repair_delay_ms,
+        .streams = context->settings->repair_streams,
+        .bandwidth = context->settings->repair_bandwidth,
     };
 }
 

@@ -68,6 +68,7 @@ setup (void)
         .map_size = 4 << 20,
         .delete_delay = 60,
         .repair_delay = 60,
+        .repair_streams = 64,
     };
     start_namenode ();
 }

@@ -93,7 +93,7 @@ END_TEST
 START_TEST (busy_items_wait_until_they_are_released)
 {
     for (uint64_t inode = 1; inode <= 3; inode++)
-        agenda_add_busy (agenda, item (inode, 0, 1));
+        agenda_add_busy (agenda, item (inode, 0, 1), 1);
     check_none (0);
     ck_assert_int_eq (agenda_next_ms (agenda), INT64_MAX);
     agenda_release (agenda, 2);
@@ -105,21 +105,39 @@ START_TEST (busy_items_wait_until_they_are_released)
 }
 END_TEST
 
+START_TEST (the_most_urgent_is_released_first)
+{
+    for (unsigned level = AGENDA_LEVELS; level-- > 0;)
+        agenda_add_busy (agenda, item (level + 1, 0, 1), level);
+    agenda_add_busy (agenda, item (9, 0, 1), 0);
+    ck_assert (agenda_any_busy (agenda));
+    agenda_add (agenda, item (7, 0, 1));
+    agenda_release (agenda, 1);
+    for (uint64_t inode = 1; inode <= AGENDA_LEVELS; inode++)
+        check_next (0, inode, 0, 1);
+    check_next (0, 7, 0, 1);
+    check_none (0);
+    agenda_release (agenda, 1);
+    check_next (0, 9, 0, 1);
+    ck_assert (!agenda_any_busy (agenda));
+}
+END_TEST
+
 START_TEST (what_does_not_fit_is_dropped_and_said_to_be_missed)
 {
     for (uint64_t inode = 1; inode <= AGENDA_MAX; inode++) {
         agenda_add (agenda, item (inode, 0, 1));
-        ck_assert (!agenda_is_choked (agenda));
-        agenda_add_busy (agenda, item (inode, 0, 1));
+        ck_assert (!agenda_is_choked (agenda, 1));
+        agenda_add_busy (agenda, item (inode, 0, 1), 1);
     }
-    ck_assert (agenda_is_choked (agenda));
+    ck_assert (agenda_is_choked (agenda, 1));
     ck_assert (!agenda_missed (agenda));
     agenda_add (agenda, item (5, 1, 2)); // it has room
     ck_assert (!agenda_missed (agenda));
     agenda_add (agenda, item (AGENDA_MAX + 1, 0, 1));
     ck_assert (agenda_missed (agenda));
     ck_assert (!agenda_missed (agenda));
-    agenda_add_busy (agenda, item (AGENDA_MAX + 1, 0, 1));
+    agenda_add_busy (agenda, item (AGENDA_MAX + 1, 0, 1), 1);
     ck_assert (agenda_missed (agenda));
     for (uint64_t inode = 1; inode <= AGENDA_MAX + 1; inode++)
         agenda_add_later (agenda, item (inode, 0, 1), 10);
@@ -170,6 +188,6 @@ END_TEST
 UNIT_MAIN_FIXTURE ("namenode_agenda", setup, teardown,
                    items_come_out_in_the_order_in_which_they_came,
                    ranges_that_touch_are_one_item, later_items_come_at_their_time,
-                   busy_items_wait_until_they_are_released,
+                   busy_items_wait_until_they_are_released, the_most_urgent_is_released_first,
                    what_does_not_fit_is_dropped_and_said_to_be_missed, rings_go_round,
                    failures_are_kept_apart_and_taken_once, who_has_no_agenda_may_add_to_it)

@@ -10,6 +10,7 @@
 
 #include "namenode/agenda.h"
 #include "namenode/blocks.h"
+#include "namenode/copies.h"
 #include "namenode/garbage.h"
 #include "namenode/held.h"
 #include "namenode/mark.h"
@@ -59,6 +60,8 @@ static struct {
     uint64_t last_session;
     uint64_t free_bytes[NODES + 1];
     const char *zones[NODES + 1];
+    unsigned streams;
+    uint64_t bandwidth;
 } cluster;
 
 /* ---- the name node ------------------------------------------------------------------------------- */
@@ -85,7 +88,9 @@ repair_frame_now (void)
     return (struct repair_frame){.nodes = cluster.view,
                                  .clock = &cluster.clock.clock,
                                  .delete_delay_ms = DELAY_MS,
-                                 .repair_delay_ms = GONE_MS};
+                                 .repair_delay_ms = GONE_MS,
+                                 .streams = cluster.streams,
+                                 .bandwidth = cluster.bandwidth};
 }
 
 /* One transaction of repair, which comes to something or not; false if nothing is wanted. */
@@ -470,6 +475,7 @@ cluster_prepare (void)
     store_setup ();
     memset (&cluster, 0, sizeof cluster);
     fake_clock_init (&cluster.clock, fixture.frame.now_ms, fixture.frame.wall_ms);
+    cluster.streams = COPIES_NODE_MAX;
     cluster.nodes = nodes_new (fixture.frame.wall_ms);
     ck_assert_ptr_nonnull (cluster.nodes);
     new_repair ();

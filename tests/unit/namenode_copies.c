@@ -76,6 +76,53 @@ START_TEST (a_node_has_so_many_copies_and_bytes_at_a_time)
 }
 END_TEST
 
+START_TEST (a_node_may_have_fewer_copies_at_a_time)
+{
+    copies_set_limits (copies, (struct copies_limits){.streams = 2}, 0);
+    ck_assert (open_one (1, 1, 2, 10));
+    ck_assert (copies_may_send (copies, 1, 10));
+    ck_assert (open_one (2, 1, 3, 10));
+    ck_assert (!copies_may_send (copies, 1, 10));
+    ck_assert (copies_may_take (copies, 2, 10));
+    ck_assert_int_eq (copies_pace_ms (copies), INT64_MAX);
+}
+END_TEST
+
+START_TEST (a_node_has_so_many_bytes_a_second)
+{
+    struct copies_limits limits = {.streams = COPIES_NODE_MAX, .bandwidth = MIB};
+    int64_t second;
+    unsigned sent = 0;
+
+    copies_set_limits (copies, limits, 1000);
+    for (uint64_t block = 1; copies_may_send (copies, 1, MIB); block++)
+        ck_assert (open_one (block, 1, 2, MIB));
+    ck_assert_uint_eq (copies_bytes_from (copies, 1), MIB);
+    ck_assert (!copies_may_take (copies, 2, 1));
+    ck_assert (copies_may_take (copies, 1, MIB)); // directions are apart
+    ck_assert (copies_may_send (copies, 3, MIB));
+
+    second = copies_pace_ms (copies);
+    ck_assert_int_eq (second, 1500);
+    copies_set_limits (copies, limits, second - 1);
+    ck_assert (!copies_may_send (copies, 1, 1));
+    copies_set_limits (copies, limits, second);
+    ck_assert (copies_may_send (copies, 1, 1));
+    ck_assert_int_eq (copies_pace_ms (copies), INT64_MAX);
+    for (int64_t now_ms = second; now_ms < second + 60000; now_ms += 100) {
+        copies_set_limits (copies, limits, now_ms);
+        if (!copies_may_send (copies, 1, MIB / 4))
+            continue;
+        ck_assert (open_one ((uint64_t) now_ms, 1, (uint32_t) now_ms, MIB / 4));
+        copies_close (copies, copies_find (copies, (uint64_t) now_ms, 0));
+        copies_settle (copies, true);
+        sent++;
+    }
+    ck_assert_uint_ge (sent, 4 * 60);
+    ck_assert_uint_le (sent, 4 * 62);
+}
+END_TEST
+
 START_TEST (there_are_so_many_copies_in_all)
 {
     for (uint64_t block = 1; block <= COPIES_MAX; block++)
@@ -190,6 +237,7 @@ END_TEST
 
 UNIT_MAIN_FIXTURE ("namenode_copies", setup, teardown, copies_are_found_by_their_block,
                    a_node_has_so_many_copies_and_bytes_at_a_time,
+                   a_node_may_have_fewer_copies_at_a_time, a_node_has_so_many_bytes_a_second,
                    there_are_so_many_copies_in_all, what_comes_to_nothing_is_taken_back,
                    the_loads_are_those_of_the_copies_after_anything,
                    the_pause_after_a_failure_grows_with_each_of_the_same_source,
