@@ -2,11 +2,7 @@
 /*
  * Repair: which marks are looked at, when, and what becomes of them.
  *
- * A step looks at what is on the agenda, and then goes on with the sweep: rounds over all marks, begun
- * at the start, when the nodes changed, and a while after the last one if any mark is left.  A sweep is
- * one pass after the other, the first for the most urgent blocks only; while it runs, what is on the
- * agenda and is less urgent waits for a later pass too.  When so many files wait for busy data nodes that
- * no more can be remembered, the sweep waits.
+ * A step looks at what is on the agenda, and then goes on with the sweep over all marks.
  *
  * What a step changes in memory is kept if its transaction commits; else the copies are as before, and
  * the rest begins anew with a sweep.
@@ -16,14 +12,11 @@
 #include "namenode/agenda.h"
 #include "namenode/mark.h"
 #include "namenode/repair_scan.h"
+#include "namenode/repair_sweep.h"
 #include "namenode/repair_walk.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Milliseconds: when marks with which nothing can be done are looked at again, later if the last round
- * took long; the pause after a part of a round, in terms of its length. */
-enum { RETRY_MS = 60000, RETRY_TIMES = 100, PAUSE_TIMES = 3 };
 
 /* How often the nodes are looked at when none came or went, milliseconds. */
 enum { NOTICE_MS = 100 };
@@ -33,20 +26,6 @@ enum { RELEASE_TIMES = 4 };
 
 /* Rows of orders that are read at a time at the start; how long a copy of then may still take. */
 enum { LOAD_ROWS = 4096, LOADED_COPY_MS = 60000 };
-
-/* A round over all marks. */
-struct sweep {
-    bool running;
-    bool again; // from the start, when this one is over
-    enum repair_urgency pass;
-    enum repair_urgency waits; // the most urgent that was passed over; REPAIR_URGENCIES: none
-    bool any;                  // there are marks
-    uint64_t inode;            // where it goes on
-    uint32_t index;
-    int64_t next_ms; // not before
-    int64_t spent_ms;
-    int64_t retry_ms; // a new round if any mark was left
-};
 
 struct repair {
     struct agenda *agenda;
@@ -58,7 +37,7 @@ struct repair {
     bool *barred;
     size_t barred_count;
     struct repair_walk walk;
-    struct sweep sweep;
+    struct repair_sweep sweep;
     bool settling;      // nothing may be done now
     bool under_way;     // a step was run, and its transaction has not ended
     int64_t noticed_ms; // when the nodes were looked at last
@@ -128,15 +107,6 @@ make_barred (struct repair *self, const struct nodes_view *view, litedfs_error_t
     return 0;
 }
 
-/* What is less urgent than this waits for a later pass of the sweep. */
-static enum repair_urgency
-least_urgent (const struct sweep *sweep)
-{
-    if (sweep->running)
-        return sweep->pass;
-    return sweep->again ? REPAIR_LAST : REPAIR_MOVE;
-}
-
 static struct repair_run
 make_run (struct repair *self, const struct repair_frame *frame, struct txn *txn)
 {
@@ -151,7 +121,7 @@ make_run (struct repair *self, const struct repair_frame *frame, struct txn *txn
         .now_ms = clock_mono (frame->clock),
         .wall_ms = clock_wall (frame->clock),
         .delete_delay_ms = frame->delete_delay_ms,
-        .upto = least_urgent (&self->sweep),
+        .upto = repair_sweep_upto (&self->sweep),
         .waits = REPAIR_URGENCIES,
         .barred = self->barred,
     };
@@ -303,95 +273,6 @@ do_agenda (struct repair *self, struct repair_run *run, litedfs_error_t *error)
     return rc;
 }
 
-/* ---- the sweep ----------------------------------------------------------------------------------- */
-
-/* The first mark at or after the sweep's place. */
-static int
-next_mark (const struct sweep *sweep, struct txn *txn, struct repair_row *out,
-           litedfs_error_t *error)
-{
-    struct cursor cursor = {0};
-    struct slice none = {0};
-    struct slice key;
-    struct slice value;
-    uint8_t start[12];
-
-    key_be64 (start, sweep->inode);
-    key_be32 (start + 8, sweep->index);
-    int rc =
-        cursor_open (&cursor, txn, TABLE_REPAIR, none, slice_of (start, sizeof start), error);
-    if (rc == 0)
-        rc = cursor_next (&cursor, &key, &value, error);
-    if (rc == 0)
-        rc = repair_row_decode (key, value, out, error);
-    cursor_close (&cursor);
-    return rc;
-}
-
-/* What was passed over since this was called last comes in a later pass. */
-static void
-take_waits (struct sweep *sweep, struct repair_run *run)
-{
-    if (run->waits < sweep->waits)
-        sweep->waits = run->waits;
-    run->waits = REPAIR_URGENCIES;
-}
-
-/* A pass is over; with the last one the round is. */
-static void
-end_pass (struct sweep *sweep, int64_t now_ms)
-{
-    int64_t rest_ms = RETRY_TIMES * sweep->spent_ms;
-
-    if (sweep->waits < REPAIR_URGENCIES && sweep->waits > sweep->pass) {
-        sweep->pass = sweep->waits;
-        sweep->waits = REPAIR_URGENCIES;
-        sweep->inode = 0;
-        sweep->index = 0;
-        return;
-    }
-    sweep->running = false;
-    sweep->retry_ms = now_ms + (rest_ms > RETRY_MS ? rest_ms : RETRY_MS);
-    sweep->next_ms = now_ms + PAUSE_TIMES * sweep->spent_ms;
-}
-
-static int
-do_sweep (struct repair *self, struct repair_run *run, litedfs_error_t *error)
-{
-    struct sweep *sweep = &self->sweep;
-    struct repair_row mark;
-    int rc = 0;
-
-    while (rc == 0 && sweep->running && repair_has_time (run) &&
-           !agenda_is_choked (self->agenda, sweep->pass)) {
-        rc = next_mark (sweep, run->txn, &mark, error);
-        if (rc == LITEDFS_NOT_FOUND) {
-            take_waits (sweep, run);
-            end_pass (sweep, run->now_ms);
-            return 0;
-        }
-        if (rc < 0)
-            return rc;
-        sweep->any = true;
-        sweep->inode = mark.inode + (mark.first == UINT32_MAX);
-        sweep->index = mark.first + 1;
-        rc = repair_scan (run, &mark, mark.first, mark.end, error);
-    }
-    return rc;
-}
-
-/* Begin a round if it is time for one. */
-static void
-start_sweep (struct repair *self, int64_t now_ms)
-{
-    struct sweep *sweep = &self->sweep;
-
-    if (sweep->running || now_ms < sweep->next_ms ||
-        !(sweep->again || (sweep->any && now_ms >= sweep->retry_ms)))
-        return;
-    *sweep = (struct sweep){.running = true, .waits = REPAIR_URGENCIES};
-}
-
 /* ---- a step -------------------------------------------------------------------------------------- */
 
 /* Whether a node is away or has been since: it has forgotten what it had not finished. */
@@ -467,27 +348,6 @@ mark_found (struct repair *self, struct txn *txn, litedfs_error_t *error)
     return rc;
 }
 
-/* What is looked at for no other reason than that it is there, with pauses. */
-static int
-do_rounds (struct repair *self, const struct repair_frame *frame, struct repair_run *run,
-           litedfs_error_t *error)
-{
-    struct sweep *sweep = &self->sweep;
-    int64_t began_ms = clock_mono (frame->clock);
-
-    if (began_ms < sweep->next_ms)
-        return 0;
-    start_sweep (self, began_ms);
-    run->upto = least_urgent (sweep);
-    int rc = do_sweep (self, run, error);
-    int64_t now_ms = clock_mono (frame->clock), spent_ms = now_ms - began_ms;
-    if (sweep->running) {
-        sweep->spent_ms += spent_ms;
-        sweep->next_ms = now_ms + PAUSE_TIMES * spent_ms;
-    }
-    return rc;
-}
-
 int
 repair_step (struct repair *self, const struct repair_frame *frame, struct txn *txn,
              litedfs_error_t *error)
@@ -509,10 +369,10 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
     if (rc == 0)
         rc = do_agenda (self, &run, error);
     if (rc == 0)
-        rc = do_rounds (self, frame, &run, error);
+        rc = repair_sweep_step (&self->sweep, &run, error);
     if (rc < 0)
         return rc;
-    take_waits (&self->sweep, &run);
+    repair_sweep_take_waits (&self->sweep, &run);
     self->closed = run.closed;
     self->ordered = run.ordered;
     self->arrived = run.arrived;
@@ -550,7 +410,7 @@ repair_settle (struct repair *self, bool committed)
         return;
     }
     self->touched_count = 0;
-    self->sweep = (struct sweep){.again = true};
+    self->sweep = (struct repair_sweep){.again = true};
     agenda_clear (self->agenda);
 }
 
@@ -569,7 +429,8 @@ take_notice (struct repair *self, const struct repair_frame *frame, int64_t now_
     self->noticed_ms = now_ms;
     if (presence_update (self->presence, frame->nodes, now_ms, frame->repair_delay_ms)) {
         repair_walk_hurry (&self->walk);
-        self->sweep = (struct sweep){.again = true}; // there may be something more urgent now
+        self->sweep =
+            (struct repair_sweep){.again = true}; // there may be something more urgent now
     }
     if (self->table != frame->nodes->table)
         self->sweep.again = true;
@@ -586,17 +447,6 @@ take_pace (struct repair *self, const struct repair_frame *frame, int64_t now_ms
     copies_set_limits (self->copies, limits, now_ms);
     if (ready)
         agenda_release (self->agenda, RELEASE_TIMES);
-}
-
-static bool
-is_sweep_due (const struct repair *self, int64_t now_ms)
-{
-    const struct sweep *sweep = &self->sweep;
-
-    if (now_ms < sweep->next_ms)
-        return false;
-    return sweep->running ? !agenda_is_choked (self->agenda, sweep->pass)
-                          : sweep->again || (sweep->any && now_ms >= sweep->retry_ms);
 }
 
 bool
@@ -617,21 +467,20 @@ repair_wanted (struct repair *self, struct metastore *store, const struct repair
     if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
         log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);
     return self->walk.found_count > 0 || agenda_next_ms (self->agenda) <= now_ms ||
-           is_sweep_due (self, now_ms) || any_lost (self, frame->nodes, now_ms);
+           repair_sweep_is_due (&self->sweep, self->agenda, now_ms) ||
+           any_lost (self, frame->nodes, now_ms);
 }
 
 int64_t
 repair_next_ms (const struct repair *self)
 {
-    const struct sweep *sweep = &self->sweep;
-    bool sweeping =
-        sweep->running ? !agenda_is_choked (self->agenda, sweep->pass) : sweep->again;
+    int64_t sweep_ms = repair_sweep_next_ms (&self->sweep, self->agenda);
 
     if (self->settling)
         return INT64_MAX;
     int64_t next_ms = self->loaded ? self->walk.next_ms : 0;
-    if (sweeping && sweep->next_ms < next_ms)
-        next_ms = sweep->next_ms;
+    if (sweep_ms < next_ms)
+        next_ms = sweep_ms;
     if (agenda_next_ms (self->agenda) < next_ms)
         next_ms = agenda_next_ms (self->agenda);
     if (agenda_any_busy (self->agenda) && copies_pace_ms (self->copies) < next_ms)
