@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 // Milliseconds: between two questions; how long `node remove` waits for the name node to have looked at
-// all blocks of the node.
-enum { ASK_MS = 300, SURVEY_MS = 60000 };
+// all blocks of the node; how long `node drain` waits for other nodes to come, one that is restarted for one.
+enum { ASK_MS = 300, SURVEY_MS = 60000, STUCK_MS = 5000 };
 
 static void
 sleep_ms (long ms)
@@ -73,6 +73,13 @@ look (struct cmd_call *call, uint32_t number, litedfs_node_t *out, litedfs_error
 
 /* ---- drain -------------------------------------------------------------------------------------------- */
 
+// Whether nothing that is left on it can go anywhere.
+static bool
+is_stuck (const litedfs_node_t *node)
+{
+    return node->surveyed && node->blocks_left > 0 && node->blocks_left == node->blocks_stuck;
+}
+
 // Wait until the node may go, with a bar that shows the bytes that have left.
 static int
 wait_drained (struct cmd_call *call, uint32_t number, litedfs_error_t *error)
@@ -80,7 +87,7 @@ wait_drained (struct cmd_call *call, uint32_t number, litedfs_error_t *error)
     struct progress progress;
     litedfs_node_t node;
     uint64_t most = 0;
-    int rc;
+    int stuck_ms = 0, rc;
 
     progress_start (&progress, STDERR_FILENO, progress_columns (STDERR_FILENO),
                     clock_system ());
@@ -89,7 +96,8 @@ wait_drained (struct cmd_call *call, uint32_t number, litedfs_error_t *error)
             rc = err_set (error, LITEDFS_CANCELLED, "somebody has told it to serve again");
             break;
         }
-        if (node.surveyed && node.blocks_left > 0 && node.blocks_left == node.blocks_stuck) {
+        stuck_ms = is_stuck (&node) ? stuck_ms + ASK_MS : 0;
+        if (stuck_ms >= STUCK_MS) {
             rc = err_set (
                 error, LITEDFS_NO_NODE,
                 "%" PRIu64 " blocks can go nowhere: more copies of them are wanted than other "

@@ -30,7 +30,7 @@ duty_is_drained (const struct node_duty *self)
 }
 
 int
-duty_check_removal (const struct node_duty *self, uint32_t node, uint64_t table,
+duty_check_removal (const struct node_duty *self, uint32_t node, uint64_t steady,
                     litedfs_error_t *error)
 {
     const struct duty_survey *survey = &self->survey;
@@ -38,7 +38,7 @@ duty_check_removal (const struct node_duty *self, uint32_t node, uint64_t table,
     if (self->duty != DUTY_DRAIN)
         return err_set (error, LITEDFS_INVALID,
                         "node[%" PRIu32 "]: it does not drain; drain it first", node);
-    if (survey->time == 0 || survey->table != table) // who was there then may have gone
+    if (survey->time == 0 || survey->steady != steady) // who was there then may have gone
         return err_set (error, LITEDFS_BUSY,
                         "node[%" PRIu32 "]: its blocks are being looked at; try again", node);
     if (survey->sole > 0)

@@ -18,13 +18,14 @@
  * was told to. */
 struct duty_survey {
     uint64_t time;       // wall clock, when it ended; 0: none has
-    uint64_t table;      // the version of the node table all the while
-    uint64_t blocks;     // finished blocks of files of which it still is a holder
+    uint64_t steady;     // nobody went away or was told to leave since (nodes.h), to its end
+    uint64_t blocks;     // finished blocks of files that it still has
     uint64_t bytes;      // theirs
     uint64_t sole;       // of these: nobody else has them who is online and stays
     uint64_t sole_bytes; // theirs
     uint64_t stuck;      // of these: more copies are wanted than there are nodes that serve
-    uint64_t writing;    // bytes of uploads under way that it was promised
+    uint64_t
+        writing; // bytes that it has, or was promised, of files that are not to be seen yet
 };
 
 struct node_duty {
@@ -44,8 +45,8 @@ bool duty_is_drained (const struct node_duty *self);
 
 /* Whether nothing would be lost if the node went now, as far as is known: 0; LITEDFS_BUSY if that is being
  * found out, or uploads are under way to it; LITEDFS_REFUSED with the count if it has blocks that nobody
- * else has.  table is the version of the node table of now. */
-int duty_check_removal (const struct node_duty *self, uint32_t node, uint64_t table,
+ * else has.  steady is that of the view of now. */
+int duty_check_removal (const struct node_duty *self, uint32_t node, uint64_t steady,
                         litedfs_error_t *error);
 
 #endif

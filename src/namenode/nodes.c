@@ -33,6 +33,7 @@ struct nodes {
     size_t count;
     size_t room;
     uint64_t table;
+    uint64_t steady; // see nodes.h
     bool settling;
     struct nodes_view *view; // as of the last call of nodes_view, or NULL if something changed
 };
@@ -75,7 +76,7 @@ nodes_new (int64_t wall_ms)
     struct nodes *self = calloc (1, sizeof *self);
 
     if (self)
-        self->table = wall_ms > 0 ? (uint64_t) wall_ms : 1;
+        self->table = self->steady = wall_ms > 0 ? (uint64_t) wall_ms : 1;
     return self;
 }
 
@@ -213,6 +214,8 @@ turn (struct nodes *self, struct member *member, bool online, int64_t wall_ms)
     member->node.online = online;
     member->node.changed_wall_ms = wall_ms;
     touch_table (self, member);
+    if (!online)
+        self->steady = self->table;
 }
 
 void
@@ -229,7 +232,8 @@ nodes_set_duty (struct nodes *self, uint32_t number, const struct node_duty *dut
         *session_of (self, member) = 0;
         turn (self, member, false, wall_ms);
     }
-    self->table += news; // whoever places blocks must know at once
+    if (news)
+        self->steady = ++self->table; // whoever places blocks must know at once
     touch (self);
     nodes_excuse (self, wall_ms);
 }
@@ -448,7 +452,8 @@ nodes_settle (struct nodes *self, bool wait)
     bool settling = false;
 
     for (size_t i = 0; wait && i < self->count; i++)
-        settling = settling || self->members[i].node.heard_wall_ms == 0;
+        settling = settling || (self->members[i].node.heard_wall_ms == 0 &&
+                                self->members[i].node.duty.duty != DUTY_REMOVED);
     if (settling != self->settling) {
         self->settling = settling;
         self->table++; // so that the view is handed on
@@ -467,6 +472,7 @@ nodes_view (struct nodes *self)
             return NULL;
         atomic_init (&view->references, 1);
         view->table = self->table;
+        view->steady = self->steady;
         view->settling = self->settling;
         view->count = self->count;
         for (size_t i = 0; i < self->count; i++) {

@@ -57,7 +57,8 @@ struct node {
 /* All nodes at one moment, in order of their numbers. */
 struct nodes_view {
     _Atomic int references;
-    uint64_t table; // version of the node table
+    uint64_t table;  // version of the node table
+    uint64_t steady; // the version since which nobody went away or was told to leave
     size_t count;
     size_t online;
     size_t removed; // they are among those counted
@@ -99,7 +100,7 @@ void nodes_destroy (struct nodes **self);
 int nodes_load (struct nodes *self, const struct node *node, litedfs_error_t *error);
 
 /* What is wanted of a node has changed.  One that is removed has no session any more, and never gets one;
- * it stays in views, offline, and nobody else is told of it. */
+ * it stays in views, offline. */
 void nodes_set_duty (struct nodes *self, uint32_t number, const struct node_duty *duty,
                      int64_t wall_ms);
 

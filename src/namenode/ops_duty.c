@@ -82,7 +82,7 @@ op_node_remove (struct op *op)
     int rc = find_node (op, request->node, &row);
 
     if (rc == 0 && !request->force)
-        rc = duty_check_removal (&row.duty, row.number, op->nodes->table, op->error);
+        rc = duty_check_removal (&row.duty, row.number, op->nodes->steady, op->error);
     if (rc < 0)
         return rc;
     snprintf (op->effects->note, sizeof op->effects->note,

@@ -269,9 +269,7 @@ put_reason (struct buf *out, const struct node *node, const struct placement_que
 {
     buf_printf (out, "node %u%s%s%s: ", node->number, node->host[0] ? " (" : "", node->host,
                 node->host[0] ? ")" : "");
-    if (node->duty.duty == DUTY_REMOVED) {
-        buf_printf (out, "removed");
-    } else if (!node->online) {
+    if (!node->online) {
         buf_printf (out, "offline");
         if (node->changed_wall_ms)
             put_time (out, node->changed_wall_ms);
@@ -302,27 +300,32 @@ explain (const struct nodes_view *view, const struct placement_question *questio
 {
     int number = view->settling ? LITEDFS_BUSY : LITEDFS_NO_NODE;
     struct buf text = {0};
-    size_t said = 0;
+    size_t said = 0,
+           left = view->count - view->removed; // nobody asks for those that were removed
 
     if (!error)
         return number;
-    if (view->count == 0)
-        return err_set (
-            error, LITEDFS_NO_NODE,
-            "no data node can take this block: none has ever registered here; start "
-            "litedata with this name node's address");
-    for (; said < view->count; said++) {
+    if (left == 0)
+        return err_set (error, LITEDFS_NO_NODE,
+                        "no data node can take this block: %s; start litedata with this name "
+                        "node's address",
+                        view->count == 0 ? "none has ever registered here"
+                                         : "all were removed");
+    for (size_t i = 0; i < view->count; i++) {
         size_t before = text.size;
+        if (view->nodes[i].duty.duty == DUTY_REMOVED)
+            continue;
         buf_printf (&text, "%s", said ? "; " : "");
-        put_reason (&text, &view->nodes[said], question);
+        put_reason (&text, &view->nodes[i], question);
         if (text.size + TAIL_SIZE + sizeof "no data node can take this block: " >
             sizeof error->text) {
             text.size = before;
             break;
         }
+        said++;
     }
-    if (said < view->count)
-        buf_printf (&text, "; and %zu more", view->count - said);
+    if (said < left)
+        buf_printf (&text, "; and %zu more", left - said);
     err_set (error, number, "no data node can take this block%s: %s",
              view->settling ? " yet" : "", buf_text (&text));
     buf_free (&text);

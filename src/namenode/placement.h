@@ -5,8 +5,8 @@
 /*
  * Which data nodes shall take a block.
  *
- * A node can take one if it is online, does not drain and is not in maintenance, is not full (the bytes that open uploads were promised count as
- * taken) and not a suspect of this upload.  Nodes that several uploads could not write to lately are
+ * A node can take one if it is online, does not drain and is not in maintenance, is not full (the bytes
+ * that open uploads were promised count as taken) and not a suspect of this upload.  Nodes that several uploads could not write to lately are
  * left out as long as there are others.  Among those the blocks of one file go round, in an order that
  * is the file's own, so that seven blocks over three nodes are 3, 2 and 2; nodes that have less room than
  * the others are passed over in some rounds: one with half the room of the emptiest in every second,

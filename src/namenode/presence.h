@@ -17,8 +17,7 @@ struct presence *presence_new (void); // NULL: out of memory
 void presence_destroy (struct presence **self);
 
 /* Take notice of who is there now; who is offline for delay_ms and not in maintenance is gone, and who
- * was removed is gone at once.  True if since the last time
- * somebody came or went, or is gone now. */
+ * was removed is gone at once.  True if since the last time somebody came or went, or is gone now. */
 bool presence_update (struct presence *self, const struct nodes_view *view, int64_t now_ms,
                       int64_t delay_ms);
 

@@ -190,7 +190,7 @@ read_duty (struct reader *reader, struct node_duty *out)
     out->duty = (enum duty) duty;
     out->excused = reader_u64 (reader);
     survey->time = reader_u64 (reader);
-    survey->table = reader_u64 (reader);
+    survey->steady = reader_u64 (reader);
     survey->blocks = reader_u64 (reader);
     survey->bytes = reader_u64 (reader);
     survey->sole = reader_u64 (reader);
@@ -207,7 +207,7 @@ put_duty (struct buf *value, const struct node_duty *duty)
     buf_put_u8 (value, (uint8_t) duty->duty);
     buf_put_u64 (value, duty->excused);
     buf_put_u64 (value, survey->time);
-    buf_put_u64 (value, survey->table);
+    buf_put_u64 (value, survey->steady);
     buf_put_u64 (value, survey->blocks);
     buf_put_u64 (value, survey->bytes);
     buf_put_u64 (value, survey->sole);

@@ -26,7 +26,7 @@ enum standing {
     YOUNG,   // claimed; it has still time to confirm
     STALE,   // claimed, and its time is over
     LEAVING, // drains: what it has does not count, but is a source
-    LEFT,    // drains, and is gone
+    LEFT,    // drains, and is away or gone
     GONE,    // offline for long
     STANDINGS
 };
@@ -57,7 +57,7 @@ look_at_holder (struct repair_run *run, uint32_t number, uint64_t block, enum st
 
     const struct node *node = nodes_view_find (run->nodes, number);
     bool drains = node && node->duty.duty == DUTY_DRAIN;
-    if (!presence_counts (run->presence, number)) {
+    if (!presence_counts (run->presence, number) || (drains && !node->online)) {
         *out = drains ? LEFT : GONE;
         return 0;
     }
@@ -356,19 +356,15 @@ choose_targets (struct repair_run *run, const struct block_row *row,
     return rc == LITEDFS_MEMORY ? err_set (error, rc, "repair: out of memory") : 0;
 }
 
-/* Whether the holder with this place, this node, can send the block. */
+/* Whether the holder with this place can send the block. */
 static bool
-is_source (const struct repair_run *run, const struct findings *findings, size_t at,
-           uint32_t number)
+is_source (const struct findings *findings, size_t at)
 {
-    const struct node *node = nodes_view_find (run->nodes, number);
-
-    return findings->holders[at] == LIVE ||
-           (findings->holders[at] == LEAVING && node && node->online);
+    return findings->holders[at] == LIVE || findings->holders[at] == LEAVING;
 }
 
-/* The holder that can send it whose copies of the block failed least, of these the one with the least to send; 0 if all
- * have enough to do. */
+/* The holder that can send it whose copies of the block failed least, of these the one with the least to
+ * send; 0 if all have enough to do. */
 static uint32_t
 choose_source (const struct repair_run *run, const struct block_row *row,
                const struct findings *findings)
@@ -378,8 +374,7 @@ choose_source (const struct repair_run *run, const struct block_row *row,
 
     for (size_t i = 0; i < row->nodes_count; i++) {
         uint32_t number = row->nodes[i];
-        if (!is_source (run, findings, i, number) ||
-            !copies_may_send (run->copies, number, row->size))
+        if (!is_source (findings, i) || !copies_may_send (run->copies, number, row->size))
             continue;
         unsigned failures = copies_failures (run->copies, row->block, number);
         if (best == 0 || failures < best_failures ||

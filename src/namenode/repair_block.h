@@ -6,10 +6,11 @@
  * One block: who holds it, whether that is what is wanted, and what brings it nearer.
  *
  * A holder counts if it is online or expected back, and has confirmed the block or has still time to.  When
- * only one of several is online nobody is waited for: one of those that are away counts no more.  Too few: a node that has the block although it is no holder becomes one again; else an online
- * holder that has confirmed it is ordered to copy it to a node that placement chooses.  Too many that are
- * online and have confirmed it: some are taken off the row, and their copies become garbage, so that a
- * reader has its time.  Holders that drain do not count and are taken off when there are enough others;
+ * only one of several is online, nobody is waited for who is not away for maintenance: one of those that are
+ * away counts no more.  Too few: a node that has the block although it is no holder becomes one again; else
+ * an online holder that has confirmed it is ordered to copy it to a node that placement chooses.  Too many
+ * that are online and have confirmed it: some are taken off the row, and their copies become garbage, so
+ * that a reader has its time.  Holders that drain do not count and are taken off when there are enough others;
  * until then they are sources.  A holder that was claimed and did not confirm it in time is none any more.
  *
  * Errors: those of metastore.h.

@@ -2,8 +2,8 @@
 /*
  * Surveys: a walk over the rows of `held` of one node, which stand together.
  *
- * A round is good for a decision only if nobody came or went meanwhile: it carries the version of the
- * node table, and is begun anew when that has changed.
+ * A round is good for a decision only if nobody went meanwhile who was counted on: it carries the view's
+ * word for that, and is begun anew when that has changed.  A node that comes, or is full, changes nothing.
  */
 #include "namenode/survey.h"
 
@@ -12,7 +12,8 @@
 
 #include <string.h>
 
-/* Rows a slice, and milliseconds: between rounds; after an error. */
+/* Rows a slice, and milliseconds: between rounds, which pause for as long as one takes if that is more;
+ * after an error. */
 enum { SLICE_ROWS = 512, ROUND_MS = 500, ERROR_MS = 5000 };
 
 /* ---- which node ---------------------------------------------------------------------------------- */
@@ -43,15 +44,24 @@ next_node (const struct nodes_view *view, uint32_t after)
     return first;
 }
 
-/* Begin a round of this node. */
-static void
-begin (struct survey *self, const struct nodes_view *view, uint32_t number)
+/* Begin a round of this node.  It gets no new blocks, so that uploads can bring it no more than they were
+ * promised by now. */
+static int
+begin (struct survey *self, struct txn *txn, const struct nodes_view *view, uint32_t number,
+       int64_t now_ms, litedfs_error_t *error)
 {
+    struct node_row row;
+    int rc = node_row_get (txn, number, &row, error);
+
+    if (rc < 0)
+        return rc;
     self->node = number;
     self->last = number;
     self->bucket = 0;
     self->block = 0;
-    self->counts = (struct duty_survey){.table = view->table};
+    self->begun_ms = now_ms;
+    self->counts = (struct duty_survey){.steady = view->steady, .writing = row.reserved};
+    return 0;
 }
 
 /* ---- one block ----------------------------------------------------------------------------------- */
@@ -105,42 +115,62 @@ add_found (struct survey *self, const struct block_row *row)
     return true;
 }
 
+/* Whether any holder stays. */
 static int
-count_block (struct survey *self, struct txn *txn, const struct nodes_view *view,
-             const struct block_row *row, uint32_t wanted, litedfs_error_t *error)
+any_stays (struct txn *txn, const struct nodes_view *view, const struct block_row *row,
+           bool *out, litedfs_error_t *error)
 {
-    struct duty_survey *counts = &self->counts;
-    bool any = false;
     int rc = 0;
 
-    for (size_t i = 0; i < row->nodes_count && rc == 0 && !any; i++)
-        rc = stays (txn, view, row->nodes[i], row->block, &any, error);
-    counts->blocks++;
-    counts->bytes += row->size;
-    counts->sole += !any;
-    counts->sole_bytes += any ? 0 : row->size;
-    counts->stuck += wanted > count_serving (view);
+    *out = false;
+    for (size_t i = 0; i < row->nodes_count && rc == 0 && !*out; i++)
+        rc = stays (txn, view, row->nodes[i], row->block, out, error);
     return rc;
 }
 
-/* Look at what the node has of one block.  *room: there was room for it; else it comes again. */
+static void
+count_block (struct survey *self, const struct nodes_view *view, const struct block_row *row,
+             uint32_t wanted, bool sole)
+{
+    struct duty_survey *counts = &self->counts;
+
+    counts->blocks++;
+    counts->bytes += row->size;
+    counts->sole += sole;
+    counts->sole_bytes += sole ? row->size : 0;
+    counts->stuck += wanted > count_serving (view);
+}
+
+/* Look at what the node has of one block.  A copy that shall be deleted is nothing, but it may be the last
+ * one if those who were to have the block have gone.  *room: there was room for it; else it comes again. */
 static int
-look_at (struct survey *self, struct txn *txn, const struct nodes_view *view, uint64_t block,
-         bool *room, litedfs_error_t *error)
+look_at (struct survey *self, struct txn *txn, const struct nodes_view *view,
+         const struct held_row *held, bool *room, litedfs_error_t *error)
 {
     struct block_row row;
     uint32_t wanted = 0;
-    int rc = held_find_block (txn, block, &row, error);
+    bool others = false;
+    int rc = held_find_block (txn, held->block, &row, error);
 
     *room = true;
     if (rc == LITEDFS_NOT_FOUND)
         return 0;
-    if (rc < 0 || row.state != BLOCK_FINISHED || !block_row_has_node (&row, self->node))
+    if (rc < 0 || row.state != BLOCK_FINISHED)
         return rc;
+    bool holder = block_row_has_node (&row, self->node);
+    if (!holder && (held->state != HELD_CONFIRMED || held->order != HELD_KEPT))
+        return 0;
     rc = find_wanted (txn, &row, &wanted, error);
+    if (rc == 0 && wanted == 0)
+        self->counts.writing += holder ? row.size : 0;
     if (rc == 0 && wanted > 0)
-        *room = add_found (self, &row);
-    return rc == 0 && *room ? count_block (self, txn, view, &row, wanted, error) : rc;
+        rc = any_stays (txn, view, &row, &others, error);
+    if (rc < 0 || wanted == 0 || (!holder && others))
+        return rc;
+    *room = !holder || add_found (self, &row);
+    if (*room)
+        count_block (self, view, &row, wanted, !others);
+    return 0;
 }
 
 /* ---- slices -------------------------------------------------------------------------------------- */
@@ -168,7 +198,7 @@ slice (struct survey *self, struct txn *txn, const struct nodes_view *view,
         if (rc == 0)
             rc = held_row_decode (key, value, &held, error);
         if (rc == 0)
-            rc = look_at (self, txn, view, held.block, &room, error);
+            rc = look_at (self, txn, view, &held, &room, error);
         if (rc < 0)
             break;
         self->bucket = held_bucket (held.block);
@@ -176,18 +206,6 @@ slice (struct survey *self, struct txn *txn, const struct nodes_view *view,
     }
     cursor_close (&cursor);
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
-}
-
-/* Go on with the node that is looked at, or begin with the next one; false if none drains. */
-static bool
-go_on (struct survey *self, const struct nodes_view *view)
-{
-    bool going = self->node != 0 && drains (view, self->node);
-    uint32_t number = going ? self->node : next_node (view, self->last);
-
-    if (number != 0 && !(going && self->counts.table == view->table))
-        begin (self, view, number);
-    return number != 0;
 }
 
 bool
@@ -198,11 +216,18 @@ survey_slice (struct survey *self, struct metastore *store, const struct nodes_v
 
     if (self->found_count > 0 || self->ended)
         return true;
-    if (now_ms < self->next_ms || view->settling || !go_on (self, view))
+    if (now_ms < self->next_ms || view->settling)
+        return false;
+    bool going = self->node != 0 && drains (view, self->node);
+    uint32_t number = going ? self->node : next_node (view, self->last);
+    if (number == 0)
         return false;
     int rc = txn_begin_read (store, &txn, error);
     if (rc == 0) {
-        rc = slice (self, txn, view, error);
+        if (!going || self->counts.steady != view->steady)
+            rc = begin (self, txn, view, number, now_ms, error);
+        if (rc == 0)
+            rc = slice (self, txn, view, error);
         txn_abort (&txn);
     }
     if (rc < 0) {
@@ -225,7 +250,6 @@ write_counts (const struct survey *self, struct txn *txn, uint32_t *node,
         return 0;
     if (rc < 0)
         return rc;
-    counts.writing = row.reserved;
     counts.time = row.duty.survey.time;
     if (counts.time > 0 && memcmp (&counts, &row.duty.survey, sizeof counts) == 0)
         return 0;
@@ -255,9 +279,10 @@ survey_settle (struct survey *self, bool committed, int64_t now_ms)
     self->found_count = 0;
     if (!self->ended)
         return;
+    int64_t took_ms = now_ms - self->begun_ms;
     self->ended = false;
     self->node = 0;
-    self->next_ms = now_ms + ROUND_MS;
+    self->next_ms = now_ms + (took_ms > ROUND_MS ? took_ms : ROUND_MS);
 }
 
 int64_t

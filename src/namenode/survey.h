@@ -6,7 +6,8 @@
  * The survey of nodes that drain: all blocks that such a node has are looked at, round after round, one
  * node after the other.  Blocks of which it still is a holder are marked, so that repair copies them
  * off, and counted; what a round came to is written into the node's row, if it is news.  When nothing is
- * left the node may go.
+ * left the node may go.  What it has, or was promised, of files that are not to be seen yet is counted apart:
+ * no block comes to be there during a round that was not counted as one or the other.
  *
  * Slices read from snapshots that are short; a round remembers where it was.  After a start it begins
  * anew.
@@ -23,8 +24,9 @@ struct survey {
     uint32_t node; // the one that is looked at; 0: none
     uint32_t last; // the one that was looked at last
     uint32_t bucket;
-    uint64_t block;  // where it goes on in that bucket
-    bool ended;      // the round is over; it shall be written
+    uint64_t block; // where it goes on in that bucket
+    bool ended;     // the round is over; it shall be written
+    int64_t begun_ms;
     int64_t next_ms; // not before
     struct duty_survey counts;
     size_t found_count; // to be marked; the survey waits until that is done

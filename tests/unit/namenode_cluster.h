@@ -144,6 +144,43 @@ new_repair (void)
 
 /* ---- data nodes ---------------------------------------------------------------------------------- */
 
+static inline struct node_duty
+duty_of (uint32_t number)
+{
+    struct node_row row;
+    struct txn *txn = begin_read ();
+
+    ck_ok (node_row_get (txn, number, &row, E));
+    txn_abort (&txn);
+    return row.duty;
+}
+
+/* The registry learns what the node's row says. */
+static inline void
+load_duty (uint32_t number)
+{
+    struct node_duty duty = duty_of (number);
+
+    nodes_set_duty (cluster.nodes, number, &duty, fixture.frame.wall_ms);
+    if (duty.duty == DUTY_REMOVED)
+        cluster.disks[number].session = 0;
+    look_at_nodes ();
+}
+
+/* An operator wants this of the node. */
+static inline void
+want (uint32_t number, enum duty duty, uint64_t excused)
+{
+    struct node_row row;
+    struct txn *txn = begin ();
+
+    ck_ok (node_row_get (txn, number, &row, E));
+    row.duty = (struct node_duty){.duty = duty, .excused = excused};
+    ck_ok (node_row_put (txn, &row, E));
+    commit (&txn);
+    load_duty (number);
+}
+
 static inline void
 come (uint32_t number)
 {
@@ -153,6 +190,7 @@ come (uint32_t number)
                         .storage_free = cluster.free_bytes[number]};
 
     node.uuid.bytes[0] = (uint8_t) number;
+    node.duty = duty_of (number);
     snprintf (node.host, sizeof node.host, "10.0.0.%u", number);
     if (cluster.zones[number])
         snprintf (node.zone, sizeof node.zone, "%s", cluster.zones[number]);

@@ -349,9 +349,117 @@ START_TEST (what_was_said_long_ago_makes_nobody_suspect)
 }
 END_TEST
 
+/* ---- what is wanted of a node ---------------------------------------------------------------------- */
+
+static uint64_t
+steady_version (void)
+{
+    struct nodes_view *view = nodes_view (nodes);
+    uint64_t steady = view->steady;
+
+    nodes_view_release (&view);
+    return steady;
+}
+
+static void
+want (uint32_t number, struct node_duty duty)
+{
+    nodes_set_duty (nodes, number, &duty, 1000000);
+}
+
+static bool
+takes_blocks (uint32_t number)
+{
+    struct nodes_view *view = nodes_view (nodes);
+    bool takes = node_takes_blocks (nodes_view_find (view, number));
+
+    nodes_view_release (&view);
+    return takes;
+}
+
+START_TEST (a_node_that_drains_stays_online_and_the_view_is_handed_on)
+{
+    enter (1, 11, 0);
+    uint64_t table = table_version ();
+    want (1, (struct node_duty){.duty = DUTY_DRAIN});
+    ck_assert_uint_gt (table_version (), table);
+    ck_assert (is_online (1));
+    ck_assert (!takes_blocks (1));
+    table = table_version ();
+    want (1, (struct node_duty){.duty = DUTY_DRAIN, .survey.blocks = 3});
+    ck_assert_uint_eq (table_version (), table); // only its counts
+    want (1, (struct node_duty){.duty = DUTY_SERVE});
+    ck_assert (takes_blocks (1));
+    want (9, (struct node_duty){.duty = DUTY_DRAIN}); // there is none
+}
+END_TEST
+
+START_TEST (a_node_is_excused_until_its_maintenance_ends)
+{
+    enter (1, 11, 0);
+    want (1, (struct node_duty){.excused = 1060000});
+    ck_assert (!takes_blocks (1));
+    ck_assert (is_online (1));
+    uint64_t table = table_version ();
+    nodes_excuse (nodes, 1059999);
+    ck_assert_uint_eq (table_version (), table);
+    ck_assert (!takes_blocks (1));
+    nodes_excuse (nodes, 1060000);
+    ck_assert_uint_gt (table_version (), table);
+    ck_assert (takes_blocks (1));
+}
+END_TEST
+
+START_TEST (a_node_that_was_removed_has_no_session_and_nobody_waits_for_it)
+{
+    struct node node = make_node (2);
+
+    enter (1, 11, 0);
+    ck_assert_int_eq (nodes_load (nodes, &node, &error), 0);
+    want (1, (struct node_duty){.duty = DUTY_REMOVED});
+    ck_assert (!is_online (1));
+    ck_assert_uint_eq (nodes_session (nodes, 1), 0);
+    ck_assert_uint_eq (nodes_of_session (nodes, 11), 0);
+    nodes_heard (nodes, 1, NULL, 2000, 1002000);
+    ck_assert (!is_online (1));
+    struct nodes_view *view = nodes_view (nodes);
+    ck_assert_uint_eq (view->count, 2);
+    ck_assert_uint_eq (view->removed, 1);
+    ck_assert_uint_eq (view->online, 0);
+    nodes_view_release (&view);
+    ck_assert (nodes_settle (nodes, true));
+    want (2, (struct node_duty){.duty = DUTY_REMOVED});
+    ck_assert (!nodes_settle (nodes, true));
+}
+END_TEST
+
+START_TEST (who_goes_or_leaves_makes_the_view_unsteady_and_who_comes_or_is_full_does_not)
+{
+    const struct node_storage full = {.full = true};
+
+    enter (1, 11, 0);
+    uint64_t steady = steady_version (), table = table_version ();
+    enter (2, 12, 0);
+    nodes_heard (nodes, 1, &full, 10, 1000010);
+    ck_assert_uint_gt (table_version (), table);
+    ck_assert_uint_eq (steady_version (), steady);
+    nodes_closed (nodes, 12, 1000020);
+    ck_assert_uint_gt (steady_version (), steady);
+    steady = steady_version ();
+    enter (2, 13, 30);
+    ck_assert_uint_eq (steady_version (), steady);
+    want (2, (struct node_duty){.duty = DUTY_DRAIN});
+    ck_assert_uint_gt (steady_version (), steady);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE (
-    "namenode_nodes", setup, teardown, a_loaded_node_is_offline_until_it_registers,
-    a_view_lists_nodes_by_number_and_never_changes,
+    "namenode_nodes", setup, teardown,
+    a_node_that_drains_stays_online_and_the_view_is_handed_on,
+    a_node_is_excused_until_its_maintenance_ends,
+    a_node_that_was_removed_has_no_session_and_nobody_waits_for_it,
+    who_goes_or_leaves_makes_the_view_unsteady_and_who_comes_or_is_full_does_not,
+    a_loaded_node_is_offline_until_it_registers, a_view_lists_nodes_by_number_and_never_changes,
     the_same_view_is_given_until_something_changes, a_closed_connection_takes_its_node_offline,
     the_close_of_an_older_session_does_not_hurt,
     a_node_that_left_because_of_us_stays_online_until_its_timeout_or_its_return,

@@ -159,6 +159,39 @@ START_TEST (offline_full_suspected_and_promised_nodes_get_none)
 }
 END_TEST
 
+START_TEST (nodes_that_drain_are_in_maintenance_or_were_removed_get_none)
+{
+    struct placement_question question = {.count = 3, .size = MIB};
+    uint32_t several[3];
+
+    make_view (5);
+    view->nodes[0].duty.duty = DUTY_DRAIN;
+    view->nodes[1].excused = true;
+    view->nodes[2].online = false;
+    view->nodes[2].duty.duty = DUTY_REMOVED;
+    view->nodes[3].online = false;
+    view->removed = 1;
+    for (question.index = 0; question.index < 100; question.index++) {
+        ck_assert_int_eq (placement_choose (view, &question, several, &chosen, &error), 0);
+        ck_assert_uint_eq (chosen, 1);
+        ck_assert_uint_eq (several[0], 5);
+    }
+    view->nodes[4].duty.duty = DUTY_DRAIN;
+    ck_assert_int_eq (placement_choose (view, &question, several, &chosen, &error),
+                      LITEDFS_NO_NODE);
+    ck_assert_str_eq (error.text,
+                      "no data node can take this block: node 1 (10.0.0.1): it drains; "
+                      "node 2 (10.0.0.2): it is in maintenance; node 4 (10.0.0.4): offline, "
+                      "not seen since the name node started; node 5 (10.0.0.5): it drains");
+    for (size_t i = 0; i < 5; i++)
+        view->nodes[i].duty.duty = DUTY_REMOVED;
+    view->removed = 5;
+    ck_assert_int_eq (placement_choose (view, &question, several, &chosen, &error),
+                      LITEDFS_NO_NODE);
+    ck_assert (strstr (error.text, "all were removed; start litedata") != NULL);
+}
+END_TEST
+
 START_TEST (a_refusal_names_every_node_with_its_reason)
 {
     uint32_t suspects[] = {3}, node = 77;
@@ -406,6 +439,7 @@ UNIT_MAIN_FIXTURE (
     a_long_file_spreads_evenly, files_of_one_block_spread_evenly,
     a_node_with_less_room_gets_less, the_same_question_has_the_same_answer,
     an_index_near_its_end_is_fine, offline_full_suspected_and_promised_nodes_get_none,
+    nodes_that_drain_are_in_maintenance_or_were_removed_get_none,
     a_refusal_names_every_node_with_its_reason, a_refusal_with_many_nodes_says_how_many_more,
     without_any_node_it_says_what_to_start,
     while_nodes_may_come_back_the_answer_is_to_ask_again,

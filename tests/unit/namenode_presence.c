@@ -26,7 +26,7 @@ teardown (void)
     view = NULL;
 }
 
-/* Nodes 1, 2, ... that are online ('+') or not ('-'). */
+/* Nodes 1, 2, ... that are online ('+') or not ('-'), for maintenance ('m'), or removed ('x'). */
 static bool
 update (const char *states, int64_t now_ms)
 {
@@ -41,6 +41,9 @@ update (const char *states, int64_t now_ms)
     for (size_t i = 0; i < count; i++) {
         view->nodes[i].number = (uint32_t) i + 1;
         view->nodes[i].online = states[i] == '+';
+        view->nodes[i].excused = states[i] == 'm';
+        if (states[i] == 'x')
+            view->nodes[i].duty.duty = DUTY_REMOVED;
     }
     return presence_update (presence, view, now_ms, GONE_MS);
 }
@@ -99,6 +102,28 @@ START_TEST (a_node_that_nobody_knows_does_not_count)
 }
 END_TEST
 
+START_TEST (a_node_in_maintenance_counts_until_that_has_ended)
+{
+    update ("++", 1000);
+    ck_assert (update ("+m", 2000));
+    ck_assert (!update ("+m", 2000 + 10 * GONE_MS));
+    ck_assert (presence_counts (presence, 2));
+    ck_assert (update ("+-", 2000 + 10 * GONE_MS));
+    ck_assert (!presence_counts (presence, 2));
+}
+END_TEST
+
+START_TEST (a_node_that_was_removed_is_gone_at_once)
+{
+    update ("++", 1000);
+    ck_assert (update ("+x", 1001));
+    ck_assert (!presence_counts (presence, 2));
+    ck_assert (presence_counts (presence, 1));
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_presence", setup, teardown,
+                   a_node_in_maintenance_counts_until_that_has_ended,
+                   a_node_that_was_removed_is_gone_at_once,
                    a_node_that_is_away_counts_until_it_is_gone, each_absence_has_its_own_time,
                    it_knows_how_long_a_node_is_online, a_node_that_nobody_knows_does_not_count)

@@ -110,7 +110,8 @@ some_node (void)
                            .blocks = 6,
                            .bytes = 7,
                            .order = 8,
-                           .time = 9};
+                           .time = 9,
+                           .duty = {DUTY_DRAIN, 10, {11, 12, 13, 14, 15, 16, 17, 18}}};
 
     return row;
 }
@@ -347,6 +348,9 @@ START_TEST (rows_of_nodes_come_back_as_they_were)
     ck_assert_uint_eq (row.bytes, 7);
     ck_assert_uint_eq (row.order, 8);
     ck_assert_uint_eq (row.time, 9);
+    ck_assert_int_eq (row.duty.duty, DUTY_DRAIN);
+    ck_assert_uint_eq (row.duty.excused, 10);
+    ck_assert_mem_eq (&row.duty.survey, &node.duty.survey, sizeof row.duty.survey);
     ck_ok (node_row_find (txn, &node.uuid, &row, E));
     ck_fails (LITEDFS_NOT_FOUND, node_row_find (txn, &other, &row, E));
     ck_ok (held_row_get (txn, 9, 12345, &held, E));
@@ -420,6 +424,9 @@ read_as_it_is (struct txn *txn, enum metastore_table table, struct slice key,
     ck_ok (read_table (txn, table, key, value));
 }
 
+/* Bytes of a node's row that say what is wanted of it, at its end. */
+enum { DUTY_SIZE = 1 + 9 * 8 };
+
 static void
 cut_and_lengthen (struct txn *txn, enum metastore_table table, struct slice key,
                   struct slice value)
@@ -427,8 +434,8 @@ cut_and_lengthen (struct txn *txn, enum metastore_table table, struct slice key,
     uint8_t bytes[4097];
 
     for (size_t size = 0; size <= value.size + 1; size++) {
-        if (size == value.size)
-            continue;
+        if (size == value.size || (table == TABLE_NODE && size + DUTY_SIZE == value.size))
+            continue; // a node's row of before there were duties is one
         memset (bytes, 0, sizeof bytes);
         memcpy (bytes, value.data, size < value.size ? size : value.size);
         ck_ok (txn_put (txn, table, key, slice_of (bytes, size), E));
@@ -514,6 +521,30 @@ START_TEST (rows_that_were_cut_or_lengthened_are_corrupt)
 }
 END_TEST
 
+START_TEST (a_row_of_before_there_were_duties_is_of_a_node_that_serves)
+{
+    struct node_row row = some_node ();
+    struct slice key, value;
+    uint8_t bytes[4096], room[4];
+    struct txn *txn = begin ();
+
+    put_all (txn);
+    key = key_be32 (room, row.number);
+    ck_ok (txn_get (txn, TABLE_NODE, key, &value, E));
+    memcpy (bytes, value.data, value.size);
+    ck_ok (txn_put (txn, TABLE_NODE, key, slice_of (bytes, value.size - DUTY_SIZE), E));
+    ck_ok (node_row_get (txn, UINT32_MAX, &row, E));
+    ck_assert_uint_eq (row.time, 9);
+    ck_assert_int_eq (row.duty.duty, DUTY_SERVE);
+    ck_assert_uint_eq (row.duty.excused, 0);
+    ck_assert_uint_eq (row.duty.survey.time, 0);
+    bytes[value.size - DUTY_SIZE] = DUTY_REMOVED + 1;
+    ck_ok (txn_put (txn, TABLE_NODE, key, slice_of (bytes, value.size), E));
+    ck_fails (LITEDFS_CORRUPT, node_row_get (txn, UINT32_MAX, &row, E));
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (rows_of_another_version_are_corrupt)
 {
     struct txn *txn = begin ();
@@ -559,5 +590,6 @@ UNIT_MAIN_FIXTURE (
     entries_blocks_and_owners_come_back_as_they_were, leases_and_locks_come_back_as_they_were,
     rows_of_nodes_come_back_as_they_were, orders_and_marks_come_back_as_they_were,
     every_table_can_be_walked, rows_that_were_cut_or_lengthened_are_corrupt,
+    a_row_of_before_there_were_duties_is_of_a_node_that_serves,
     rows_of_another_version_are_corrupt, noise_is_read_no_further_than_it_goes,
     keys_of_the_wrong_length_are_corrupt, the_error_of_a_damaged_row_names_table_and_key)

@@ -38,6 +38,10 @@ START_TEST (words_stand_where_their_numbers_say)
     ck_assert_str_eq (words_kind[KIND_FILE], "file");
     ck_assert_str_eq (words_node_status[NODE_OFFLINE], "offline");
     ck_assert_str_eq (words_node_status[NODE_ONLINE], "online");
+    ck_assert_str_eq (words_duty[DUTY_SERVE], "serve");
+    ck_assert_str_eq (words_duty[DUTY_DRAIN], "drain");
+    ck_assert_str_eq (words_duty[DUTY_REMOVED], "removed");
+    ck_assert_ptr_null (words_duty[DUTY_REMOVED + 1]);
     ck_assert_str_eq (words_change_kind[CHANGE_ADDED], "added");
     ck_assert_str_eq (words_change_kind[CHANGE_REMOVED], "removed");
     ck_assert_str_eq (words_order_kind[ORDER_DELETE], "delete");
