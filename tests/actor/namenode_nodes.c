@@ -315,16 +315,83 @@ START_TEST (orders_are_listed_for_a_node_that_knows_another_epoch)
 }
 END_TEST
 
-UNIT_MAIN_FIXTURE ("namenode_nodes", setup, teardown,
-                   a_node_keeps_its_number_and_goes_offline_with_its_connection,
-                   silence_takes_a_node_offline_and_a_heartbeat_brings_it_back,
-                   a_name_node_that_was_stopped_itself_counts_nobody_dead,
-                   strangers_twins_and_liars_are_refused,
-                   heartbeats_carry_what_changed_in_the_node_table,
-                   a_store_older_than_what_a_node_has_seen_begins_a_new_epoch,
-                   seven_blocks_go_round_over_three_nodes,
-                   a_deleted_file_becomes_an_order_that_is_confirmed,
-                   garbage_of_a_full_node_is_due_at_once,
-                   a_block_that_nobody_owns_is_ordered_away,
-                   a_node_whose_index_fell_back_is_told_to_number_above_what_was_reported,
-                   orders_are_listed_for_a_node_that_knows_another_epoch)
+START_TEST (a_node_that_was_removed_is_refused_for_ever)
+{
+    struct peer peer = make_peer ();
+    struct data_node node = make_node (1);
+    struct node_drain_reply drained;
+    struct node_remove_reply removed;
+    struct node_maintenance_reply away;
+    struct node_heartbeat_reply reply;
+    struct cluster_info_reply info;
+
+    ck_assert_int_eq (CALL (&peer, node_remove, &removed, .node = 1), LITEDFS_INVALID);
+    ck_assert_int_eq (CALL (&peer, node_drain, &drained, .node = 2), LITEDFS_NOT_FOUND);
+    ck_assert_int_eq (CALL (&peer, node_drain, &drained, .node = 1, .drain = true), 0);
+    ck_assert_int_eq (CALL (&peer, node_remove, &removed, .node = 1, .force = true), 0);
+    ck_assert_int_eq (CALL (&peer, cluster_info, &info), 0);
+    ck_assert_uint_eq (info.number_of_nodes, 0);
+    ck_assert_uint_eq (info.nodes_count, 0);
+    ck_assert_int_eq (CALL (&peer, node_drain, &drained, .node = 1), LITEDFS_NOT_FOUND);
+    ck_assert_int_eq (CALL (&peer, node_remove, &removed, .node = 1), LITEDFS_NOT_FOUND);
+    ck_assert_int_eq (CALL (&peer, node_maintenance, &away, .node = 1), LITEDFS_NOT_FOUND);
+    ck_assert_int_eq (beat (&node, &reply), LITEDFS_REGISTER_FIRST);
+    ck_assert_int_eq (enter (&node), LITEDFS_NODE_REMOVED);
+    end_peer (&node.peer);
+    end_peer (&peer);
+    restart_namenode ();
+    node.peer = make_peer ();
+    ck_assert_int_eq (enter (&node), LITEDFS_NODE_REMOVED);
+    struct data_node fresh = make_node (2);
+    ck_assert_uint_eq (fresh.number, 2); // its number is not given again
+    end_peer (&fresh.peer);
+    end_peer (&node.peer);
+}
+END_TEST
+
+START_TEST (a_node_is_removed_when_its_blocks_were_looked_at_and_others_have_them)
+{
+    struct peer peer = make_peer ();
+    struct data_node one = make_node (1);
+    struct node_drain_reply drained;
+    struct node_remove_reply removed;
+    int rc = LITEDFS_BUSY;
+
+    uint64_t block = upload (&peer, &one, "/g");
+    struct data_node two = make_node (2);
+    struct data_node *both[] = {&one, &two};
+    upload_to (&peer, both, 2, "/f", 2);
+    ck_assert_int_eq (CALL (&peer, node_drain, &drained, .node = 1, .drain = true), 0);
+    for (int i = 0; i < 200 && rc == LITEDFS_BUSY; i++) {
+        pass_time (&peer, 100);
+        rc = CALL (&peer, node_remove, &removed, .node = 1);
+    }
+    ck_assert_int_eq (rc, LITEDFS_REFUSED);
+    ck_assert_msg (strstr (error.text, "the last copy of 1 blocks (100 bytes)") != NULL, "%s",
+                   error.text);
+    report (&two, CHANGE_ADDED, block, 100);
+    for (int i = 0; i < 200 && rc != 0; i++) {
+        pass_time (&peer, 100);
+        rc = CALL (&peer, node_remove, &removed, .node = 1);
+    }
+    ck_assert_int_eq (rc, 0);
+    wait_for_replicas (&peer, "/f", 1);
+    ck_assert_uint_eq (current_replica (&peer, "/g"), 1);
+    end_peer (&two.peer);
+    end_peer (&one.peer);
+    end_peer (&peer);
+}
+END_TEST
+
+UNIT_MAIN_FIXTURE (
+    "namenode_nodes", setup, teardown, a_node_that_was_removed_is_refused_for_ever,
+    a_node_is_removed_when_its_blocks_were_looked_at_and_others_have_them,
+    a_node_keeps_its_number_and_goes_offline_with_its_connection,
+    silence_takes_a_node_offline_and_a_heartbeat_brings_it_back,
+    a_name_node_that_was_stopped_itself_counts_nobody_dead,
+    strangers_twins_and_liars_are_refused, heartbeats_carry_what_changed_in_the_node_table,
+    a_store_older_than_what_a_node_has_seen_begins_a_new_epoch,
+    seven_blocks_go_round_over_three_nodes, a_deleted_file_becomes_an_order_that_is_confirmed,
+    garbage_of_a_full_node_is_due_at_once, a_block_that_nobody_owns_is_ordered_away,
+    a_node_whose_index_fell_back_is_told_to_number_above_what_was_reported,
+    orders_are_listed_for_a_node_that_knows_another_epoch)

@@ -241,6 +241,33 @@ fill_cluster_info (struct cluster_info_request given)
     return &request;
 }
 
+const void *
+fill_node_drain (struct node_drain_request given)
+{
+    static struct node_drain_request request;
+
+    request = given;
+    return &request;
+}
+
+const void *
+fill_node_maintenance (struct node_maintenance_request given)
+{
+    static struct node_maintenance_request request;
+
+    request = given;
+    return &request;
+}
+
+const void *
+fill_node_remove (struct node_remove_request given)
+{
+    static struct node_remove_request request;
+
+    request = given;
+    return &request;
+}
+
 int
 make_directory (struct peer *peer, const char *path)
 {

@@ -75,6 +75,9 @@ const void *fill_file_info (struct file_info_request given);
 const void *fill_file_update (struct file_update_request given);
 const void *fill_node_orders (struct node_orders_request given);
 const void *fill_cluster_info (struct cluster_info_request given);
+const void *fill_node_drain (struct node_drain_request given);
+const void *fill_node_maintenance (struct node_maintenance_request given);
+const void *fill_node_remove (struct node_remove_request given);
 
 int make_directory (struct peer *peer, const char *path);
 uint64_t count_entries (struct peer *peer, const char *path);

@@ -59,6 +59,10 @@ directory list
 path info
 cluster info
 node list
+node drain
+node undrain
+node remove
+node maintenance
 lock list"
 
 # --- help and version
@@ -141,6 +145,26 @@ verdict "an option that is given twice is told" "$(run 2 "$nowhere" file delete 
 verdict "one word too many is told" "$(
     run 2 "$nowhere" file delete -r /a /b
     says "[/b]" err)"
+verdict "a command that wants an operand takes one and no more" "$(
+    for operation in drain undrain remove "maintenance --for 1h"; do
+        # shellcheck disable=SC2086 # words
+        run 2 "$nowhere" node $operation
+        says "ID: it is missing" err
+        # shellcheck disable=SC2086 # words
+        run 2 "$nowhere" node $operation 1 2
+        says "argument[2]" err
+        for number in 0 -1 x "" 1.5 4294967296; do
+            # shellcheck disable=SC2086 # words
+            run 2 "$nowhere" node $operation -- "$number"
+            says "number of a data node" err
+        done
+    done
+    run 2 "$nowhere" node maintenance 1
+    says "option --for TIME: it is missing" err
+    for time in "" s 1w -1 1.5h 31d 721h 9999999999999999999 1hh h1; do
+        run 2 "$nowhere" node maintenance 1 --for "$time"
+        says "up to 30 days" err
+    done)"
 verdict "numbers are checked" "$(
     for number in 0 65 -1 x "" 1.5 99999999999999999999 " 1"; do
         run 2 "$nowhere" file update -r /a -R "$number"
@@ -177,7 +201,11 @@ verdict "long options are known" "$(
     run 7 "$nowhere" file update --remote-path /a --replica 2
     run 7 "$nowhere" file create --remote-path /a --local-path "$LITEDFS" --replica=2 --lock-ttl=5
     run 7 "$nowhere" file download --remote-path=/a --local-path=new --force
-    run 7 "$nowhere" cluster info --raw)"
+    run 7 "$nowhere" cluster info --raw
+    for time in 0 90 90s 30m 2h 30d 720h; do run 7 "$nowhere" node maintenance 1 --for "$time"; done
+    run 7 "$nowhere" node drain --wait 1
+    run 7 "$nowhere" node --force remove 4294967295
+    run 7 "$nowhere" node undrain 1)"
 verdict "long options may be cut short, and have underscores" "$(
     run 7 --column_width 9 "$nowhere" directory list --remote_path /
     run 7 "$nowhere" --source /a directory --target /b move

@@ -5,6 +5,7 @@
 #include "namenode/upkeep.h"
 
 #include "namenode/garbage.h"
+#include "namenode/held.h"
 #include "namenode/namespace.h"
 
 #include "namenode_batch_fixture.h"
@@ -157,7 +158,7 @@ order_away (void *arg, struct txn *txn, litedfs_error_t *e)
 }
 
 /* Node 1, and whether it is online. */
-static const struct nodes_view *
+static struct nodes_view *
 view_with (bool online, uint64_t table)
 {
     static union {
@@ -196,6 +197,79 @@ START_TEST (orders_of_a_node_that_goes_are_garbage_again_until_it_is_back)
 }
 END_TEST
 
+/* Node 1 is told to do this, and has a block of nobody. */
+static int
+want (void *arg, struct txn *txn, litedfs_error_t *e)
+{
+    const struct node_row node = {
+        .number = 1, .host = "127.0.0.1", .tcp_port = 1, .duty.duty = *(const enum duty *) arg};
+
+    int rc = node_row_put (txn, &node, e);
+    return rc == 0 ? held_claim (txn, 1, 78, 1, e) : rc;
+}
+
+static const struct nodes_view *
+view_of_removed (uint64_t table)
+{
+    struct nodes_view *view = view_with (false, table);
+
+    view->nodes[0].duty.duty = DUTY_REMOVED;
+    view->removed = 1;
+    return view;
+}
+
+START_TEST (what_is_left_of_a_node_that_was_removed_goes_and_what_comes_later_too)
+{
+    enum duty removed = DUTY_REMOVED;
+    int64_t later_ms = 3600000;
+
+    settle ();
+    ck_assert_int_eq (batch_work (&context, want, &removed, &error), 0);
+    context.nodes = view_of_removed (1000);
+    ck_assert (upkeep_wanted (&upkeep, &context));
+    settle ();
+    ck_assert_uint_eq (rows_of (TABLE_HELD), 0);
+    ck_assert_uint_eq (rows_of (TABLE_NODE), 1);
+    ck_assert_int_eq (batch_work (&context, throw_away, &later_ms, &error), 0);
+    ck_assert_int_eq (batch_work (&context, want, &removed, &error), 0);
+    settle ();
+    fake_clock_advance (&fake, 61000);
+    settle ();
+    ck_assert_uint_eq (rows_of (TABLE_HELD), 0);
+    ck_assert_uint_eq (rows_of (TABLE_GARBAGE), 0);
+    uint64_t before = last_transaction ();
+    for (int i = 0; i < 5; i++) {
+        fake_clock_advance (&fake, 61000);
+        settle ();
+    }
+    ck_assert_uint_eq (last_transaction (), before);
+}
+END_TEST
+
+START_TEST (a_survey_names_its_node_once_and_an_idle_one_writes_nothing)
+{
+    enum duty drain = DUTY_DRAIN;
+
+    settle ();
+    ck_assert_int_eq (batch_work (&context, want, &drain, &error), 0);
+    struct nodes_view *view = view_with (true, 1000);
+    view->nodes[0].duty.duty = DUTY_DRAIN;
+    context.nodes = view;
+    ck_assert (upkeep_wanted (&upkeep, &context));
+    step ();
+    ck_assert_uint_eq (upkeep.surveyed, 1);
+    settle ();
+    uint64_t before = last_transaction ();
+    for (int i = 0; i < 20; i++) {
+        fake_clock_advance (&fake, 1000);
+        settle ();
+        ck_assert_uint_eq (upkeep.surveyed, 0);
+    }
+    ck_assert_uint_eq (last_transaction (), before);
+    ck_assert_int_le (upkeep_idle_ms (&upkeep, &context), 1000);
+}
+END_TEST
+
 /* A doomed row that cannot be read. */
 static int
 damage (void *arg, struct txn *txn, litedfs_error_t *e)
@@ -222,4 +296,6 @@ UNIT_MAIN_FIXTURE ("namenode_upkeep", setup, teardown, an_idle_name_node_writes_
                    a_tree_that_was_deleted_goes_in_steps,
                    garbage_that_is_due_becomes_orders_and_names_their_node,
                    orders_of_a_node_that_goes_are_garbage_again_until_it_is_back,
+                   what_is_left_of_a_node_that_was_removed_goes_and_what_comes_later_too,
+                   a_survey_names_its_node_once_and_an_idle_one_writes_nothing,
                    a_step_that_fails_is_tried_again_after_a_while)
