@@ -57,5 +57,7 @@ node_json (const litedfs_node_t *node)
         print_json_number (node->storage_free), "storage_full", node->storage_full, "blocks",
         print_json_number (node->blocks), "zone", print_json_text (node->zone),
         "last_heartbeat", print_json_time (node->last_heartbeat_ms), "duty", duty_json (node),
-        "maintenance_until", print_json_time (node->maintenance_until_ms));
+        "maintenance_until",
+        node->maintenance_until_ms ? print_json_time (node->maintenance_until_ms)
+                                   : json_null ());
 }

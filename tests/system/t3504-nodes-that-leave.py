@@ -163,6 +163,7 @@ def during_maintenance_nobody_copies_what_the_node_has ():
         assert any (number in nodes for nodes in before)
         c.litedfs ("node", "maintenance", str (number), "--for", "1h")
         assert "in maintenance until" in c.litedfs ("node", "list")
+        assert _shown (c, number)["maintenance_until"].endswith ("Z")
         c.data[0].kill ()
         c.wait_status (c.data[0], "offline")
         c.litedfs ("file", "create", "-l", "-", "-r", "/g", "-R", "1", input=content)
@@ -170,6 +171,7 @@ def during_maintenance_nobody_copies_what_the_node_has ():
         wait_copies (c, "/g", 2)        # repair is at work
         assert _holders (c, "/f") == before
         c.litedfs ("node", "maintenance", str (number), "--for", "0")
+        assert _shown (c, number)["maintenance_until"] is None
         wait_copies (c, "/f", 2)
         assert _holders (c, "/f") != before
         c.litedfs ("node", "maintenance", str (number), "--for", "soon", expect=2)
