@@ -8,6 +8,7 @@ import threading
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
 from cluster import DEADLINE, Cluster, run, wait_for  # noqa: E402
+from raw import Raw  # noqa: E402
 from replicas import info, settled, wait_copies, whole_everywhere  # noqa: E402
 
 MIB = 1 << 20
@@ -97,6 +98,20 @@ def a_node_is_drained_under_load_and_through_restarts ():
         c.litedfs ("node", "undrain", str (number))
         _put (c, "/all", os.urandom (MIB), 4)
         assert all (number in nodes for nodes in _holders (c, "/all"))
+
+
+def a_node_to_which_an_upload_is_under_way_is_not_drained ():
+    with Cluster (nodes=2, block_size=256 * KIB) as c, Raw (c.name) as client:
+        upload = client.ok ("file.create", path="/f", size=200 * KIB, replica=1)
+        number = upload["blocks"][0]["nodes"][0]["node"]
+        c.litedfs ("node", "drain", str (number))
+        wait_for ("a survey", lambda: _shown (c, number)["duty"]["surveyed"])
+        assert not _shown (c, number)["duty"]["drained"]
+        client.refused ("busy", "node.remove", node=number)
+        client.ok ("file.abandon", file=upload["file"], lease=upload["lease"])
+        assert c.litedfs ("node", "drain", str (number), "--wait") == f"drain node[{number}] success\n"
+        client.ok ("node.remove", node=number)
+        assert _shown (c, number) is None
 
 
 def where_no_node_is_left_for_the_copies_it_says_so ():
