@@ -28,6 +28,7 @@ import zlib
 HERE = os.path.dirname (os.path.abspath (__file__))
 sys.path.insert (0, os.path.join (HERE, "..", "lib"))
 from cluster import Cluster, program, same_content, wait_for  # noqa: E402
+from heal import heal  # noqa: E402
 from raw import Raw, Writer  # noqa: E402
 from table import Table  # noqa: E402
 
@@ -139,9 +140,9 @@ class Bench:
             os.unlink (target)  # so that its memory is free for what is compared with it
         return seconds
 
-    def cp (self, target):
+    def cp (self, target, source=None):
         """The seconds of a copy, which is removed again."""
-        seconds = timed ("cp", self.source, target)
+        seconds = timed ("cp", source or self.source, target)
         os.unlink (target)
         return seconds
 
@@ -273,6 +274,10 @@ class Bench:
         assert bulk.returncode == 0, err.decode ()
         os.unlink (self.back)
 
+    def heal (self, _):
+        for reading in (False, True):
+            heal (self, MIB, settle, reading)
+
     def tidy (self):
         """The end of a round: what it left is deleted, and gone before the next begins."""
         shutil.rmtree (self.disk)
@@ -287,7 +292,8 @@ class Bench:
 
     def run (self):
         parts = {"transfers": self.transfers, "creates": self.creates, "small": self.small_files,
-                 "start": self.start_up, "beside": self.small_writes_beside_bulk}
+                 "start": self.start_up, "beside": self.small_writes_beside_bulk,
+                 "heal": self.heal}
         self.make_source ()
         for number in range (ROUNDS):
             for name, part in parts.items ():

@@ -16,6 +16,9 @@ TARGETS = {
     "durable creates of empty files: 1,000 in flight": Target ("median", ">=", 20000),
     "directory list: the whole process": Target ("median", "<=", 20),
     "durable block.write of 4 KiB: beside a bulk read": Target ("slowest", "<", 50, least=20),
+    "a node dies: until it is noticed": Target ("median", "<", 300),
+    "a node dies: the same, of 1.5 x cp + 0.5 s": Target ("median", "<=", 1),
+    "a node dies: download meanwhile": Target ("median", ">=", 0.6, of="a node dies: download before"),
 }
 WHICH = {"median": statistics.median, "slowest": max}
 HOW = {">=": operator.ge, "<=": operator.le, "<": operator.lt}
