@@ -307,7 +307,7 @@ actions_run (struct datanode *self)
             abandon_action (self, &action);
             break;
         case PIPELINE_READ:
-            copy_read (self->copy, &action);
+            copy_read (self->copy, datanode_now (self), &action);
             break;
         case PIPELINE_COPIED:
             copy_ended (self->copy, datanode_now (self), &action);

@@ -7,6 +7,9 @@
  * the other stream (the pipeline has one copy of a block at a time), and for a while after the pipeline was
  * busy with it.
  *
+ * A READ that gives way to others stays with its stream until it is its turn; the pipeline waits for it
+ * without a limit of its own, and nothing else is pending for that copy.
+ *
  * When a node is away all copies to it fail, so failures are logged once a minute, with their number.
  */
 #include "datanode/copy.h"
@@ -34,7 +37,9 @@ enum stream_state { STREAM_FREE, STREAM_DESCRIBING, STREAM_RUNNING };
 struct stream {
     enum stream_state state;
     struct item item;
-    bool deleted; // while it was described
+    bool deleted;         // while it was described
+    bool waits;           // its READ gives way to others
+    struct disk_job read; // which is this
 };
 
 struct copy {
@@ -45,6 +50,8 @@ struct copy {
     size_t count;
     size_t room;
     struct stream streams[COPY_STREAMS];
+    int64_t yield_ms; // until then others go first
+    int64_t read_ms;  // no READ before that, while they do
     bool complained;
     int64_t complained_ms;
     uint64_t unsaid; // failures since then
@@ -305,22 +312,63 @@ copy_orders (struct copy *self, int64_t now_ms, const struct blockstore_order *o
 }
 
 void
-copy_read (struct copy *self, const struct pipeline_action *action)
+copy_yield (struct copy *self, int64_t now_ms)
 {
+    self->yield_ms = now_ms + COPY_YIELD_MS;
+}
+
+static void
+submit_read (struct copy *self, struct disk_job *job)
+{
+    litedfs_error_t error;
+    zmq_msg_t none;
+
+    if (self->calls.submit (self->calls.context, job, &error) == 0)
+        return;
+    zmq_msg_init (&none);
+    self->calls.was_read (self->calls.context, job->block, job->offset, &none, &error);
+    zmq_msg_close (&none);
+}
+
+/* When the next READ may go, if one waits. */
+static int64_t
+turn_ms (const struct copy *self)
+{
+    return self->read_ms < self->yield_ms ? self->read_ms : self->yield_ms;
+}
+
+/* The READs that gave way and whose turn it is. */
+static void
+read_on (struct copy *self, int64_t now_ms)
+{
+    for (size_t i = 0; i < COPY_STREAMS && now_ms >= turn_ms (self); i++) {
+        struct stream *stream = &self->streams[i];
+        if (!stream->waits)
+            continue;
+        stream->waits = false;
+        self->read_ms = now_ms + COPY_PAUSE_MS;
+        submit_read (self, &stream->read);
+    }
+}
+
+void
+copy_read (struct copy *self, int64_t now_ms, const struct pipeline_action *action)
+{
+    struct stream *stream = find_stream (self, STREAM_RUNNING, action->block);
     struct disk_job job = {.kind = DISK_READ,
                            .token = COPY_TOKEN,
                            .block = action->block,
                            .offset = action->offset,
                            .size = action->size,
                            .copy = true};
-    litedfs_error_t error;
-    zmq_msg_t none;
 
-    if (self->calls.submit (self->calls.context, &job, &error) == 0)
+    if (stream == NULL) {
+        submit_read (self, &job);
         return;
-    zmq_msg_init (&none);
-    self->calls.was_read (self->calls.context, job.block, job.offset, &none, &error);
-    zmq_msg_close (&none);
+    }
+    stream->read = job;
+    stream->waits = true;
+    read_on (self, now_ms);
 }
 
 bool
@@ -362,6 +410,7 @@ copy_ended (struct copy *self, int64_t now_ms, const struct pipeline_action *act
 void
 copy_tick (struct copy *self, int64_t now_ms)
 {
+    read_on (self, now_ms);
     fill (self, now_ms);
 }
 
@@ -370,6 +419,9 @@ copy_next_deadline (const struct copy *self)
 {
     int64_t next_ms = INT64_MAX;
 
+    for (size_t i = 0; i < COPY_STREAMS; i++)
+        if (self->streams[i].waits)
+            next_ms = turn_ms (self);
     if (copy_running (self) == COPY_STREAMS)
         return next_ms;
     for (size_t i = 0; i < self->count; i++)

@@ -12,6 +12,9 @@
  * every unit: a block that is damaged ends its copy.  A block that the pipeline is busy with waits its
  * turn for COPY_PATIENCE_MS.
  *
+ * Whoever reads or writes here goes first: within COPY_YIELD_MS of a request of theirs (copy_yield) copies
+ * go on with one READ in COPY_PAUSE_MS, for all streams together, some 30 MiB/s.
+ *
  * An order is here once: the same block to the same node again is the one that waits or runs.  What is
  * dropped (the queue is full, the block is gone, the target is away) is logged, told, and forgotten; the
  * name node orders what is still missing anew.
@@ -36,6 +39,8 @@
 #define COPY_QUEUE_MAX 4096
 #define COPY_AGAIN_MS 500      // after which a block that was busy is tried again
 #define COPY_PATIENCE_MS 60000 // after which it is dropped
+#define COPY_YIELD_MS 100      // for which somebody else's request slows copies down,
+#define COPY_PAUSE_MS 32       // to one READ in this time
 
 /* The tokens of its disk jobs have this bit; those of nobody else have. */
 #define COPY_TOKEN ((uint64_t) 1 << 63)
@@ -69,8 +74,11 @@ void copy_destroy (struct copy **self);
 void copy_orders (struct copy *self, int64_t now_ms, const struct blockstore_order *orders,
                   size_t count);
 
+/* Somebody has asked for bytes, or sent some. */
+void copy_yield (struct copy *self, int64_t now_ms);
+
 /* A PIPELINE_READ. */
-void copy_read (struct copy *self, const struct pipeline_action *action);
+void copy_read (struct copy *self, int64_t now_ms, const struct pipeline_action *action);
 
 /* A result of the disk pool.  False if it is not meant for this: then nothing was done.  Else the
  * payload was taken. */
@@ -80,7 +88,7 @@ bool copy_result (struct copy *self, int64_t now_ms, const struct disk_result *r
 /* A PIPELINE_COPIED. */
 void copy_ended (struct copy *self, int64_t now_ms, const struct pipeline_action *action);
 
-/* Time passed: try again what was busy. */
+/* Time passed: try again what was busy, go on with what has given way. */
 void copy_tick (struct copy *self, int64_t now_ms);
 
 /* When copy_tick has something to do next; INT64_MAX if nothing waits for time. */

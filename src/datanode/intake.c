@@ -55,6 +55,7 @@ on_block_write (void *context, struct request *request, litedfs_error_t *error)
     if (message_request_fields (request->message, &fields, error) < 0 ||
         check_node (self, fields.node, error) < 0)
         return error->number;
+    copy_yield (self->copy, datanode_now (self));
     zmq_msg_t *held = actions_hold (&request->payload);
     if (held == NULL)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
@@ -111,6 +112,7 @@ on_block_read (void *context, struct request *request, litedfs_error_t *error)
         check_node (self, fields.node, error) < 0 ||
         serve_read (self->serve, request, &fields, error) < 0)
         return error->number;
+    copy_yield (self->copy, datanode_now (self));
     request_destroy (&request);
     return 0;
 }

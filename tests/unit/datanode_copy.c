@@ -398,7 +398,7 @@ START_TEST (bytes_are_read_for_the_pipeline_and_handed_on)
     struct disk_result result = {
         .kind = DISK_READ_DONE, .token = COPY_TOKEN, .block = 7, .offset = 131072, .size = 5};
 
-    copy_read (copy, &action);
+    copy_read (copy, 0, &action);
     ck_assert_uint_eq (job_count, 1);
     ck_assert (jobs[0].kind == DISK_READ && jobs[0].copy && (jobs[0].token & COPY_TOKEN));
     ck_assert (jobs[0].block == 7 && jobs[0].offset == 131072 && jobs[0].size == 65536);
@@ -410,8 +410,46 @@ START_TEST (bytes_are_read_for_the_pipeline_and_handed_on)
     ck_assert (reads == 2 && read_error == LITEDFS_CORRUPT);
 
     submit_says = LITEDFS_MEMORY;
-    copy_read (copy, &action);
+    copy_read (copy, 0, &action);
     ck_assert (reads == 3 && read_block == 7 && read_error == LITEDFS_MEMORY);
+}
+END_TEST
+
+static void
+read_action (int64_t now_ms, uint64_t block)
+{
+    const struct pipeline_action action = {.kind = PIPELINE_READ, .block = block, .size = 10};
+
+    copy_read (copy, now_ms, &action);
+}
+
+START_TEST (copies_give_way_to_those_who_read_and_write)
+{
+    order (ORDER_COPY, 7, 3);
+    order (ORDER_COPY, 8, 3);
+    describe (1000, 7, 0);
+    describe (1000, 8, 0);
+    job_count = 0;
+    read_action (1000, 7);
+    ck_assert_uint_eq (job_count, 1); // nobody else is here
+    copy_yield (copy, 2000);
+    read_action (2000, 7);
+    read_action (2000, 8);
+    ck_assert_uint_eq (job_count, 2); // one may go, the other one waits
+    ck_assert_int_eq (copy_next_deadline (copy), 2000 + COPY_PAUSE_MS);
+    copy_tick (copy, 2000 + COPY_PAUSE_MS - 1);
+    ck_assert_uint_eq (job_count, 2);
+    copy_tick (copy, 2000 + COPY_PAUSE_MS);
+    ck_assert_uint_eq (job_count, 3);
+    ck_assert_uint_eq (jobs[2].block, 8);
+    read_action (2000 + COPY_PAUSE_MS, 8);
+    ck_assert_uint_eq (job_count, 3);
+    end (2001 + COPY_PAUSE_MS, 8, LITEDFS_UNREACHABLE); // what waited is forgotten
+    copy_tick (copy, 3000);
+    ck_assert_uint_eq (job_count, 3);
+    read_action (3000, 7); // the others have gone
+    ck_assert_uint_eq (job_count, 4);
+    ck_assert_int_eq (copy_next_deadline (copy), INT64_MAX);
 }
 END_TEST
 
@@ -445,4 +483,5 @@ UNIT_MAIN_FIXTURE ("datanode_copy", setup, teardown,
                    an_order_without_a_target_is_dropped,
                    the_queue_is_bounded_and_what_is_over_is_dropped,
                    bytes_are_read_for_the_pipeline_and_handed_on,
+                   copies_give_way_to_those_who_read_and_write,
                    results_of_others_are_left_to_them)
