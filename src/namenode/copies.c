@@ -78,6 +78,16 @@ copies_destroy (struct copies **self)
     *self = NULL;
 }
 
+struct copies *
+copies_clone (const struct copies *self)
+{
+    struct copies *clone = malloc (sizeof *clone);
+
+    if (clone)
+        *clone = *self;
+    return clone;
+}
+
 static const struct load *
 find_load (const struct loads *loads, uint32_t node)
 {

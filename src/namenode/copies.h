@@ -50,6 +50,9 @@ struct copies_limits {
 struct copies *copies_new (void); // NULL: out of memory
 void copies_destroy (struct copies **self);
 
+/* A copy that goes its own way; NULL: out of memory. */
+struct copies *copies_clone (const struct copies *self);
+
 /* From now on these are the limits, and the time is now_ms. */
 void copies_set_limits (struct copies *self, struct copies_limits limits, int64_t now_ms);
 

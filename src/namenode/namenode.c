@@ -65,6 +65,7 @@ static const struct router_row rows[] = {
     {MESSAGE_file_commit, server_on_change, PEER_CLIENT},
     {MESSAGE_file_abandon, server_on_change, PEER_CLIENT},
     {MESSAGE_file_info, server_on_read, PEER_CLIENT},
+    {MESSAGE_file_why, server_on_read, PEER_CLIENT},
     {MESSAGE_file_update, server_on_change, PEER_CLIENT},
     {MESSAGE_file_delete, server_on_change, PEER_CLIENT},
     {MESSAGE_file_move, server_on_change, PEER_CLIENT},
@@ -72,6 +73,8 @@ static const struct router_row rows[] = {
     {MESSAGE_path_info, server_on_read, PEER_CLIENT},
     {MESSAGE_lock_list, server_on_change, PEER_CLIENT}, // the writer knows what is left of each
     {MESSAGE_cluster_info, server_on_read, PEER_CLIENT},
+    {MESSAGE_cluster_repair, server_on_read, PEER_CLIENT},
+    {MESSAGE_cluster_check, server_on_read, PEER_CLIENT},
     {MESSAGE_node_register, server_on_register, PEER_CLIENT | PEER_NODE},
     {MESSAGE_node_heartbeat, server_on_heartbeat, PEER_NODE},
     {MESSAGE_node_report, server_on_change, PEER_NODE},
@@ -94,6 +97,11 @@ take_result (struct server *self, const struct writer_result *result, zmq_msg_t 
     }
     if (result->event == WRITER_NODE) {
         server_load_duty (self, result->node);
+        return;
+    }
+    if (result->event == WRITER_REPAIR) {
+        repair_view_release (&self->repair);
+        self->repair = result->repair;
         return;
     }
     for (size_t i = 0; i < OP_SUSPECTS_MAX && result->effects.suspects[i] != 0; i++)
@@ -334,6 +342,7 @@ tear_down (struct server *self)
     router_destroy (&self->router);
     server_end_snapshot (self);
     nodes_view_release (&self->view);
+    repair_view_release (&self->repair);
     nodes_destroy (&self->nodes);
     storedir_close (&self->dir);
 }

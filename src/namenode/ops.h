@@ -14,9 +14,11 @@
  * with the write transaction of their batch.
  */
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "namenode/metastore.h"
 #include "namenode/nodes.h"
+#include "namenode/repair_view.h"
 #include "rpc/router.h"
 #include "wire/message.h"
 
@@ -58,6 +60,11 @@ struct op {
     struct txn *txn;
     const struct op_settings *settings;
     const struct nodes_view *nodes;
+    const struct repair_view
+        *repair;               // of reads; NULL: repair has not begun, everybody is waited for
+    const struct clock *clock; // of reads
+    int64_t
+        settling_ms; // of reads: how long nodes of before our start are waited for at most; 0: not
     const struct op_sender *sender;
     const void *request; // struct <name>_request
     void *reply;         // struct <name>_reply, set to its defaults
@@ -94,9 +101,14 @@ op_fn op_node_register, op_node_report, op_node_confirm, op_node_orders, op_node
     op_node_list, op_node_heartbeat;
 op_fn op_node_drain, op_node_maintenance, op_node_remove;
 op_fn op_path_info, op_lock_list, op_cluster_info;
+op_fn op_cluster_repair, op_cluster_check, op_file_why;
 
 /* Fill a record with a node's endpoint; it points into the node. */
 void ops_endpoint (const struct node *node, struct wire_endpoint *out);
+
+/* The file that a request names by its path or, without one, by its id; LITEDFS_INVALID without either. */
+int ops_find_file (struct op *op, struct slice path, const struct uuid *id,
+                   struct inode_row *out);
 
 /* A copy of the bytes in the arena as a slice; LITEDFS_MEMORY. */
 int ops_copy (struct op *op, struct slice bytes, struct slice *out);

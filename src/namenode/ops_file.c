@@ -329,14 +329,14 @@ fill_nodes (struct op *op)
     return 0;
 }
 
-static int
-find_file (struct op *op, const struct file_info_request *request, struct inode_row *file)
+int
+ops_find_file (struct op *op, struct slice path, const struct uuid *id, struct inode_row *out)
 {
-    if (request->path.data)
-        return namespace_lookup_kind (op->txn, request->path, KIND_FILE, file, op->error);
-    if (!uuid_is_nil (&request->file))
-        return namespace_file_by_id (op->txn, &request->file, file, op->error);
-    return err_set (op->error, LITEDFS_INVALID, "file.info: path or file is needed");
+    if (path.data)
+        return namespace_lookup_kind (op->txn, path, KIND_FILE, out, op->error);
+    if (!uuid_is_nil (id))
+        return namespace_file_by_id (op->txn, id, out, op->error);
+    return err_set (op->error, LITEDFS_INVALID, "path or file: one of them is needed");
 }
 
 int
@@ -348,7 +348,7 @@ op_file_info (struct op *op)
     struct buf path = {0};
     uint32_t current = 0;
 
-    int rc = find_file (op, request, &file);
+    int rc = ops_find_file (op, request->path, &request->file, &file);
     if (rc == 0)
         rc = namespace_path_of (op->txn, file.parent, inode_row_name (&file), &path, op->error);
     if (rc == 0)

@@ -6,6 +6,7 @@
 #include "namenode/presence.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct seen {
     uint32_t number;
@@ -32,6 +33,23 @@ presence_destroy (struct presence **self)
         free ((*self)->seen);
     free (*self);
     *self = NULL;
+}
+
+struct presence *
+presence_clone (const struct presence *self)
+{
+    struct presence *clone = presence_new ();
+
+    if (!clone)
+        return NULL;
+    clone->seen = calloc (self->count + 1, sizeof *clone->seen);
+    if (!clone->seen)
+        presence_destroy (&clone);
+    else if (self->count > 0) {
+        memcpy (clone->seen, self->seen, self->count * sizeof *clone->seen);
+        clone->count = self->count;
+    }
+    return clone;
 }
 
 static struct seen *
@@ -119,4 +137,18 @@ presence_online_ms (const struct presence *self, uint32_t number, int64_t now_ms
     const struct seen *seen = find (self, number);
 
     return seen && seen->online ? now_ms - seen->since_ms : -1;
+}
+
+int64_t
+presence_left_ms (const struct presence *self, uint32_t number, int64_t now_ms,
+                  int64_t delay_ms)
+{
+    const struct seen *seen = find (self, number);
+
+    if (!seen || seen->gone)
+        return 0;
+    if (seen->online)
+        return -1;
+    int64_t left_ms = seen->since_ms + delay_ms - now_ms;
+    return left_ms > 0 ? left_ms : 0;
 }

@@ -11,6 +11,7 @@
 
 #include "namenode/agenda.h"
 #include "namenode/mark.h"
+#include "namenode/repair_load.h"
 #include "namenode/repair_scan.h"
 #include "namenode/repair_sweep.h"
 #include "namenode/repair_walk.h"
@@ -24,20 +25,17 @@ enum { NOTICE_MS = 100 };
 /* Files that waited for busy data nodes are looked at again, so many for each copy that ended. */
 enum { RELEASE_TIMES = 4 };
 
-/* Rows of orders that are read at a time at the start; how long a copy of then may still take. */
-enum { LOAD_ROWS = 4096, LOADED_COPY_MS = 60000 };
-
 struct repair {
     struct agenda *agenda;
     struct copies *copies;
     struct presence *presence;
     uint64_t table; // the version of the node table that was seen last
-    bool loaded;
-    uint8_t load_key[12]; // where reading the orders goes on
+    struct repair_load load;
     bool *barred;
     size_t barred_count;
     struct repair_walk walk;
     struct repair_sweep sweep;
+    struct repair_publisher publisher;
     bool settling;      // nothing may be done now
     bool under_way;     // a step was run, and its transaction has not ended
     int64_t noticed_ms; // when the nodes were looked at last
@@ -46,7 +44,8 @@ struct repair {
     size_t ordered;
     size_t arrived;
     uint64_t arrived_bytes;
-    size_t released; // for how many that were closed somebody may go on who waited
+    size_t released;    // for how many that were closed somebody may go on who waited
+    int64_t stepped_ms; // when it began
     size_t touched_count;
     uint32_t touched[REPAIR_TOUCHED_MAX];
 };
@@ -125,86 +124,6 @@ make_run (struct repair *self, const struct repair_frame *frame, struct txn *txn
         .waits = REPAIR_URGENCIES,
         .barred = self->barred,
     };
-}
-
-/* ---- the start ----------------------------------------------------------------------------------- */
-
-/* A copy that was ordered before our start and not begun yet, as far as we know. */
-static int
-load_copy (struct repair *self, struct txn *txn, const struct order_row *order, int64_t now_ms,
-           litedfs_error_t *error)
-{
-    struct copy copy = {.block = order->block,
-                        .source = order->node,
-                        .target = order->target,
-                        .order = order->number,
-                        .deadline_ms = now_ms + LOADED_COPY_MS};
-    struct owner_row owner;
-    struct block_row row;
-
-    int rc = owner_row_get (txn, order->block, &owner, error);
-    if (rc == 0)
-        rc = block_row_get (txn, owner.inode, owner.index, &row, error);
-    if (rc < 0)
-        return rc == LITEDFS_NOT_FOUND ? 0
-                                       : rc; // it is nobody's any more: the target will hear
-    copy.inode = owner.inode;
-    copy.index = owner.index;
-    copy.size = row.size;
-    copies_open (self->copies,
-                 &copy); // if there are too many, it is ordered again in the worst case
-    return 0;
-}
-
-static int
-load_rows (struct repair *self, struct txn *txn, int64_t now_ms, litedfs_error_t *error)
-{
-    struct cursor cursor = {0};
-    struct order_row order;
-    struct slice none = {0};
-    struct slice key;
-    struct slice value;
-    int rc = cursor_open (&cursor, txn, TABLE_ORDER, none,
-                          slice_of (self->load_key, sizeof self->load_key), error);
-
-    for (int i = 0; i < LOAD_ROWS && rc == 0; i++) {
-        rc = cursor_next (&cursor, &key, &value, error);
-        if (rc == 0)
-            rc = order_row_decode (key, value, &order, error);
-        if (rc == 0 && order.kind == ORDER_COPY)
-            rc = load_copy (self, txn, &order, now_ms, error);
-        if (rc == 0) {
-            key_be32 (self->load_key, order.node);
-            key_be64 (self->load_key + 4, order.number + 1);
-        }
-    }
-    cursor_close (&cursor);
-    self->loaded = rc == LITEDFS_NOT_FOUND;
-    return self->loaded ? 0 : rc;
-}
-
-/* Read some of the orders that are out; true when all are read. */
-static bool
-load (struct repair *self, struct metastore *store, const struct repair_frame *frame)
-{
-    litedfs_error_t error;
-    struct txn *txn;
-
-    if (self->loaded)
-        return true;
-    int rc = txn_begin_read (store, &txn, &error);
-    if (rc == 0) {
-        rc = load_rows (self, txn, clock_mono (frame->clock), &error);
-        txn_abort (&txn);
-    }
-    copies_settle (self->copies, true);
-    metric_set (frame->metrics, METRIC_REPAIR_COPIES, 0, copies_count (self->copies));
-    if (rc < 0) {
-        log_error (frame->log, "repair goes on without the orders that are out: %s",
-                   error.text);
-        self->loaded = true;
-    }
-    return self->loaded;
 }
 
 /* ---- the agenda ---------------------------------------------------------------------------------- */
@@ -377,6 +296,7 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
     self->ordered = run.ordered;
     self->arrived = run.arrived;
     self->arrived_bytes = run.arrived_bytes;
+    self->stepped_ms = run.now_ms;
     self->touched_count = run.touched_count;
     memcpy (self->touched, run.touched, sizeof run.touched);
     return 0;
@@ -386,6 +306,9 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
 static void
 count (struct repair *self)
 {
+    if (self->closed > 0 || self->ordered > 0)
+        repair_publisher_copies (&self->publisher, self->stepped_ms,
+                                 self->arrived > 0 ? self->arrived_bytes : 0);
     metric_add (self->metrics, METRIC_REPAIR_ORDERED, 0, self->ordered);
     metric_add (self->metrics, METRIC_REPAIR_ARRIVED, 0, self->arrived);
     metric_add (self->metrics, METRIC_REPAIR_FAILED, 0, self->closed - self->arrived);
@@ -429,11 +352,14 @@ take_notice (struct repair *self, const struct repair_frame *frame, int64_t now_
     self->noticed_ms = now_ms;
     if (presence_update (self->presence, frame->nodes, now_ms, frame->repair_delay_ms)) {
         repair_walk_hurry (&self->walk);
+        repair_publisher_nodes (&self->publisher);
         self->sweep =
             (struct repair_sweep){.again = true}; // there may be something more urgent now
     }
-    if (self->table != frame->nodes->table)
+    if (self->table != frame->nodes->table) {
+        repair_publisher_nodes (&self->publisher);
         self->sweep.again = true;
+    }
     self->table = frame->nodes->table;
 }
 
@@ -449,23 +375,35 @@ take_pace (struct repair *self, const struct repair_frame *frame, int64_t now_ms
         agenda_release (self->agenda, RELEASE_TIMES);
 }
 
+/* Look a little further at what nobody has told of, and count what there is to do. */
+static void
+look_round (struct repair *self, struct metastore *store, const struct repair_frame *frame)
+{
+    struct repair_run run = make_run (self, frame, NULL);
+    litedfs_error_t error;
+
+    if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
+        log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);
+    repair_publisher_walk (&self->publisher, self->walk.fast || self->walk.found_count > 0);
+    if (repair_census_slice (&self->publisher.census, store, &run, &self->publisher.news,
+                             &error) < 0)
+        log_error (frame->log, "counting what is to be repaired waits a while: %s", error.text);
+}
+
 bool
 repair_wanted (struct repair *self, struct metastore *store, const struct repair_frame *frame)
 {
     int64_t now_ms = clock_mono (frame->clock);
-    litedfs_error_t error;
 
     self->settling = frame->nodes->settling;
     if (self->settling)
         return false;
     take_notice (self, frame, now_ms);
-    if (!load (self, store, frame))
+    if (!repair_load_some (&self->load, store, self->copies, frame))
         return false;
     take_failures (self, now_ms);
     take_pace (self, frame, now_ms);
-    struct repair_run run = make_run (self, frame, NULL);
-    if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
-        log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);
+    look_round (self, store, frame);
     return self->walk.found_count > 0 || agenda_next_ms (self->agenda) <= now_ms ||
            repair_sweep_is_due (&self->sweep, self->agenda, now_ms) ||
            any_lost (self, frame->nodes, now_ms);
@@ -478,12 +416,23 @@ repair_next_ms (const struct repair *self)
 
     if (self->settling)
         return INT64_MAX;
-    int64_t next_ms = self->loaded ? self->walk.next_ms : 0;
+    int64_t next_ms = self->load.done ? self->walk.next_ms : 0;
     if (sweep_ms < next_ms)
         next_ms = sweep_ms;
     if (agenda_next_ms (self->agenda) < next_ms)
         next_ms = agenda_next_ms (self->agenda);
     if (agenda_any_busy (self->agenda) && copies_pace_ms (self->copies) < next_ms)
         next_ms = copies_pace_ms (self->copies);
+    if (self->publisher.census.next_ms < next_ms)
+        next_ms = self->publisher.census.next_ms;
     return next_ms;
+}
+
+struct repair_view *
+repair_publish (struct repair *self, const struct clock *clock)
+{
+    if (self->settling)
+        return NULL;
+    return repair_publisher_view (&self->publisher, self->presence, self->copies,
+                                  clock_mono (clock));
 }

@@ -23,6 +23,7 @@
 #include "base/metric.h"
 #include "namenode/metastore.h"
 #include "namenode/nodes.h"
+#include "namenode/repair_view.h"
 
 struct repair;
 
@@ -61,5 +62,8 @@ void repair_settle (struct repair *self, bool committed);
 
 /* The nodes that have new orders by the last step. */
 const uint32_t *repair_touched (const struct repair *self, size_t *count);
+
+/* What is to be shown of it, if that is news: the caller owns one reference.  Else NULL. */
+struct repair_view *repair_publish (struct repair *self, const struct clock *clock);
 
 #endif

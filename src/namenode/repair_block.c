@@ -18,17 +18,17 @@ enum { COPY_MS = 60000, COPY_BYTES_A_MS = (1 << 20) / 1000 };
 /* A file's copies that never arrive are tried with other nodes, by turns of this length. */
 enum { TURN_MS = 60000 };
 
-/* What a holder is good for. */
+/* What a holder is good for: short names of repair_standing. */
 enum standing {
-    LIVE,    // online, and has confirmed it
-    EXCUSED, // the same, but away for maintenance
-    AWAY,    // has confirmed it, and is expected back
-    YOUNG,   // claimed; it has still time to confirm
-    STALE,   // claimed, and its time is over
-    LEAVING, // drains: what it has does not count, but is a source
-    LEFT,    // drains, and is away or gone
-    GONE,    // offline for long
-    STANDINGS
+    LIVE = REPAIR_LIVE,
+    EXCUSED = REPAIR_EXCUSED,
+    AWAY = REPAIR_AWAY,
+    YOUNG = REPAIR_YOUNG,
+    STALE = REPAIR_STALE,
+    LEAVING = REPAIR_LEAVING,
+    LEFT = REPAIR_LEFT,
+    GONE = REPAIR_GONE,
+    STANDINGS = REPAIR_STANDINGS
 };
 
 struct findings {
@@ -109,6 +109,24 @@ static uint32_t
 leavers (const struct findings *findings)
 {
     return findings->counts[LEAVING] + findings->counts[LEFT];
+}
+
+int
+repair_block_look (struct repair_run *run, const struct block_row *row, uint32_t wanted,
+                   struct repair_look *out, litedfs_error_t *error)
+{
+    struct findings findings;
+    int rc = look (run, row, &findings, error);
+
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < row->nodes_count; i++)
+        out->holders[i] = (enum repair_standing) findings.holders[i];
+    memcpy (out->counts, findings.counts, sizeof out->counts);
+    out->there = findings.counts[LIVE] + findings.counts[YOUNG] + findings.counts[LEAVING];
+    out->expected = findings.counts[AWAY] + findings.counts[EXCUSED];
+    out->good = good (&findings, wanted);
+    return 0;
 }
 
 int

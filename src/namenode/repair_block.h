@@ -63,6 +63,28 @@ struct repair_run {
     uint32_t touched[REPAIR_TOUCHED_MAX]; // nodes that have new orders
 };
 
+/* What a holder is good for. */
+enum repair_standing {
+    REPAIR_LIVE,    // online, and has confirmed it
+    REPAIR_EXCUSED, // the same, but away for maintenance
+    REPAIR_AWAY,    // has confirmed it, and is expected back
+    REPAIR_YOUNG,   // claimed; it has still time to confirm
+    REPAIR_STALE,   // claimed, and its time is over
+    REPAIR_LEAVING, // drains: what it has does not count, but is a source
+    REPAIR_LEFT,    // drains, and is away or gone
+    REPAIR_GONE,    // offline for long
+    REPAIR_STANDINGS
+};
+
+/* A block's holders as repair sees them. */
+struct repair_look {
+    enum repair_standing holders[ROW_NODES_MAX]; // in the order of the row's
+    uint32_t counts[REPAIR_STANDINGS];
+    uint32_t there;    // copies that can be read now
+    uint32_t expected; // that are on nodes that are expected back
+    uint32_t good;     // how many count: as many as are wanted is enough
+};
+
 enum repair_verdict {
     REPAIR_FINE,
     REPAIR_COPYING, // copies are under way; their arrival or end is on the agenda
@@ -71,6 +93,11 @@ enum repair_verdict {
     REPAIR_WAITS,   // it is less urgent than run->upto
     REPAIR_STUCK,   // nobody can do anything until other data nodes are there
 };
+
+/* See who holds a finished block of a visible file, and how many of them count.  Writes nothing, and needs
+ * of the run the transaction, nodes, presence and both times only. */
+int repair_block_look (struct repair_run *run, const struct block_row *row, uint32_t wanted,
+                       struct repair_look *out, litedfs_error_t *error);
 
 /* Whether a finished block of a visible file needs nothing.  Writes nothing. */
 int repair_block_is_fine (struct repair_run *run, const struct block_row *row, uint32_t wanted,

@@ -43,11 +43,12 @@ struct server {
     int64_t settled_ms; // until then nodes that were here before our start are waited for
     struct writer *writer;
     struct router *router;
-    struct txn *snapshot;    // of this turn, or NULL
-    struct nodes_view *view; // for reads
-    int64_t view_ms;         // when it was taken
-    uint64_t written_table;  // the table version that the writer has
-    int64_t written_ms;      // when it was given its view
+    struct txn *snapshot;       // of this turn, or NULL
+    struct nodes_view *view;    // for reads
+    int64_t view_ms;            // when it was taken
+    struct repair_view *repair; // what the writer has shown last; NULL: nothing yet
+    uint64_t written_table;     // the table version that the writer has
+    int64_t written_ms;         // when it was given its view
     struct registration *pending;
     size_t pending_count, pending_room;
     uint64_t last_token;

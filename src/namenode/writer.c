@@ -3,8 +3,8 @@
  * The writer actor: the way in and out of it, and its loop.
  *
  * Two inproc pairs carry frames by value: a job is a struct and the request's own frame, a result is
- * a struct and the reply's frame.  The only pointers that travel are views of the nodes, which are
- * counted and never change.  Both queues are longer than what writer_submit admits, so neither side
+ * a struct and the reply's frame.  The only pointers that travel are views of the nodes and of repair,
+ * which are counted and never change.  Both queues are longer than what writer_submit admits, so neither side
  * ever waits for the other; a result that cannot be sent is one that nobody will read any more.
  */
 #include "namenode/writer.h"
@@ -124,20 +124,37 @@ collect (struct body *self)
 
 /* ---- the actor: results out ----------------------------------------------------------------------- */
 
-static void
+/* False: it will not arrive. */
+static bool
 send_result (struct body *self, const struct writer_result *result, const struct buf *reply)
 {
     zmq_msg_t frame;
 
     if (zmq_msg_init_size (&frame, reply ? reply->size : 0) < 0) {
         log_error (self->context.log, "a reply is lost: out of memory");
-        return;
+        return false;
     }
     if (reply && reply->size > 0)
         memcpy (zmq_msg_data (&frame), reply->data, reply->size);
-    if (zmq_send (self->results, result, sizeof *result, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
+    bool sent =
+        zmq_send (self->results, result, sizeof *result, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0;
+    if (sent)
         socket_send_frame (self->results, &frame, false);
     zmq_msg_close (&frame);
+    return sent;
+}
+
+/* Show what repair does, if that is news. */
+static void
+show_repair (struct body *self)
+{
+    struct writer_result result = {.event = WRITER_REPAIR};
+
+    if (!(result.repair = repair_publish (self->upkeep->repair, self->context.clock)))
+        return;
+    socket_hand_over (result.repair);
+    if (!send_result (self, &result, NULL))
+        repair_view_release (&result.repair);
 }
 
 static void
@@ -238,6 +255,7 @@ loop (struct body *self)
         collect (self);
         if (run_batch (self) < 0 || keep_house (self) < 0)
             return;
+        show_repair (self);
     }
 }
 
@@ -373,12 +391,26 @@ writer_start (struct writer **out, const struct writer_options *options,
     return rc;
 }
 
+/* Views that nobody will look at any more. */
+static void
+drop_results (struct writer *self)
+{
+    struct writer_result result;
+    zmq_msg_t frame;
+
+    while (self->results && writer_next (self, &result, &frame)) {
+        repair_view_release (&result.repair);
+        zmq_msg_close (&frame);
+    }
+}
+
 void
 writer_stop (struct writer **self)
 {
     if (!*self)
         return;
     actor_stop (&(*self)->actor);
+    drop_results (*self);
     socket_close (&(*self)->jobs);
     socket_close (&(*self)->results);
     nodes_view_release (&(*self)->first_nodes);
@@ -437,6 +469,8 @@ writer_next (struct writer *self, struct writer_result *out, zmq_msg_t *frame)
         self->waiting--;
         self->waiting_bytes -= out->frame_size;
     }
+    if (out->event == WRITER_REPAIR)
+        socket_take_over (out->repair);
     return 1;
 }
 

@@ -52,11 +52,12 @@ int writer_submit (struct writer *self, struct request *request, const struct op
 void writer_update_nodes (struct writer *self, struct nodes_view *nodes);
 
 /* Something that the writer tells. */
-enum writer_event { WRITER_REPLY, WRITER_ORDERS, WRITER_NODE };
+enum writer_event { WRITER_REPLY, WRITER_ORDERS, WRITER_NODE, WRITER_REPAIR };
 
 struct writer_result {
     enum writer_event event;
     uint32_t node; // WRITER_ORDERS: this node has new orders; WRITER_NODE: its duty has changed
+    struct repair_view *repair; // WRITER_REPAIR: the caller owns this reference now
 
     // WRITER_REPLY
     struct route route;
@@ -70,7 +71,7 @@ struct writer_result {
 };
 
 /* The next result: 1, and the encoded reply in *frame, an initialised message that the caller closes
- * (empty for the other events); or 0. */
+ * (empty for all but WRITER_REPLY); or 0. */
 int writer_next (struct writer *self, struct writer_result *out, zmq_msg_t *frame);
 
 /* For zmq_poll, with ZMQ_POLLIN. */

@@ -30,6 +30,14 @@ const char *const words_node_status[] = {"offline", "online", NULL};
 const char *const words_duty[] = {"serve", "drain", "removed", NULL};
 const char *const words_change_kind[] = {"added", "removed", NULL};
 const char *const words_order_kind[] = {"delete", "copy", NULL};
+const char *const words_check_state[] = {
+    "healthy", "over_replicated", "under_replicated", "away",
+    "missing", "corrupt",         "orphaned",         NULL};
+const char *const words_standing[] = {"live",    "away",   "excused", "leaving",
+                                      "claimed", "denied", "gone",    NULL};
+const char *const words_awaits[] = {"turn",   "settling", "copy",    "confirmation",
+                                    "return", "source",   "busy",    "room",
+                                    "node",   "deletion", "nothing", NULL};
 const char *const words_replica_state[] = {"unknown", "receiving", "syncing", "durable",
                                            "failed",  "relay",     NULL};
 

@@ -49,11 +49,46 @@ enum replica_state {
     REPLICA_FAILED,
     REPLICA_RELAY
 };
+enum check_state { // from the best to the worst that a file's blocks can be, then copies
+    CHECK_HEALTHY,
+    CHECK_OVER,    // too many copies: healthy, too
+    CHECK_UNDER,   // too few
+    CHECK_AWAY,    // nobody has it who is there, but somebody who is expected back
+    CHECK_MISSING, // nobody has it
+    CHECK_CORRUPT, // a copy that is damaged
+    CHECK_ORPHANED // a copy of a block that is nobody's
+};
+#define CHECK_STATES 7
+enum holder_standing {
+    STANDING_LIVE,    // online, and has confirmed that it has the block
+    STANDING_AWAY,    // offline, and expected back
+    STANDING_EXCUSED, // offline for maintenance
+    STANDING_LEAVING, // it drains
+    STANDING_CLAIMED, // a client said so, and it has not confirmed it yet
+    STANDING_DENIED,  // it did not confirm it in time, or was told to delete it
+    STANDING_GONE     // offline for long
+};
+enum awaits {
+    AWAITS_TURN,         // repair will come to it
+    AWAITS_SETTLING,     // the nodes of before the name node's start
+    AWAITS_COPY,         // copies are under way
+    AWAITS_CONFIRMATION, // of a holder
+    AWAITS_RETURN,       // of a node that is offline, until repair_delay is over
+    AWAITS_SOURCE,       // no copy can be read until a node is back
+    AWAITS_BUSY,         // nodes that have enough to do
+    AWAITS_ROOM,         // no node has room
+    AWAITS_NODE,         // there is no other node
+    AWAITS_DELETION,     // there are too many copies, repair will take some away
+    AWAITS_NOTHING       // no copy is left, and nothing that would bring one
+};
 extern const char *const words_kind[];          // "directory", "file"
 extern const char *const words_node_status[];   // "offline", "online"
 extern const char *const words_duty[];          // "serve", "drain", "removed"
 extern const char *const words_change_kind[];   // "added", "removed"
 extern const char *const words_order_kind[];    // "delete", "copy"
+extern const char *const words_check_state[];   // "healthy", "over_replicated", ... "orphaned"
+extern const char *const words_standing[];      // "live", "away", "claimed", "denied", "gone"
+extern const char *const words_awaits[];        // "turn", "settling", ... "nothing"
 extern const char *const words_replica_state[]; // "unknown", "receiving", ... "relay"
 
 /* The structs of every record, request and reply, from messages.def. */

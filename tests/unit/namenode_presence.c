@@ -122,8 +122,25 @@ START_TEST (a_node_that_was_removed_is_gone_at_once)
 }
 END_TEST
 
+START_TEST (it_knows_for_how_long_a_node_is_waited_for)
+{
+    update ("++", 1000);
+    update ("+-", 2000);
+    ck_assert_int_eq (presence_left_ms (presence, 1, 3000, GONE_MS), -1);
+    ck_assert_int_eq (presence_left_ms (presence, 2, 3000, GONE_MS), GONE_MS - 1000);
+    ck_assert_int_eq (presence_left_ms (presence, 3, 3000, GONE_MS), 0);
+    struct presence *clone = presence_clone (presence);
+    ck_assert_ptr_nonnull (clone);
+    update ("+-", 2000 + GONE_MS);
+    ck_assert_int_eq (presence_left_ms (presence, 2, 3000 + GONE_MS, GONE_MS), 0);
+    ck_assert (presence_counts (clone, 2)); // it has its own memory
+    presence_destroy (&clone);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_presence", setup, teardown,
                    a_node_in_maintenance_counts_until_that_has_ended,
                    a_node_that_was_removed_is_gone_at_once,
                    a_node_that_is_away_counts_until_it_is_gone, each_absence_has_its_own_time,
-                   it_knows_how_long_a_node_is_online, a_node_that_nobody_knows_does_not_count)
+                   it_knows_how_long_a_node_is_online, a_node_that_nobody_knows_does_not_count,
+                   it_knows_for_how_long_a_node_is_waited_for)
