@@ -61,7 +61,8 @@ enum litedfs_error_number {
     LITEDFS_MEMORY = -30,
     LITEDFS_LAYOUT = -31,
     LITEDFS_IN_USE = -32,
-    LITEDFS_NODE_REMOVED = -33
+    LITEDFS_NODE_REMOVED = -33,
+    LITEDFS_UNHEALTHY = -34
 };
 
 /* What went wrong: a number above and one line for people, without a newline. */
@@ -317,6 +318,115 @@ int litedfs_node_maintenance (litedfs_t *session, uint32_t node, uint64_t second
  * nobody else has, LITEDFS_BUSY while that is being found out or uploads are under way to it; with force
  * neither matters.  LITEDFS_INVALID if it does not drain, LITEDFS_NOT_FOUND. */
 int litedfs_node_remove (litedfs_t *session, uint32_t node, bool force, litedfs_error_t *error);
+
+/* ---- how the blocks are ---------------------------------------------------------------------------- */
+
+/* The states that a block, or a copy of one, can be in.  The first two are healthy. */
+#define LITEDFS_STATES 7
+
+/* Blocks in one state, the files whose worst state it is, and their bytes. */
+typedef struct {
+    const char *
+        state; // "healthy", "over_replicated", "under_replicated", "away", "missing", "corrupt"
+               // or "orphaned"
+    uint64_t files;
+    uint64_t blocks; // of the last two states: copies
+    uint64_t bytes;
+    uint64_t since_ms; // 0: not known
+} litedfs_tally_t;
+
+/* A file that is not healthy. */
+typedef struct {
+    const char *state; // the worst of its blocks
+    char *path;
+    char id[LITEDFS_ID_SIZE];
+    uint32_t replica; // copies wanted
+    uint32_t copies;  // copies that can be read now, of the block that has the fewest
+    uint64_t blocks;  // that are concerned
+    uint64_t bytes;
+    uint64_t since_ms; // 0: not known
+} litedfs_concern_t;
+
+typedef struct {
+    litedfs_tally_t tallies[LITEDFS_STATES]; // from the best to the worst
+    bool healthy;                            // every block is, and nobody is waited for
+    bool settling; // the name node has just started and waits for data nodes
+    litedfs_concern_t *concerns;
+    size_t concern_count;
+} litedfs_check_t;
+
+/* Look at all blocks of all files, and with `files` list the files that are not healthy.  Takes many short
+ * requests.  Free *out with litedfs_check_free. */
+int litedfs_check (litedfs_t *session, bool files, litedfs_check_t *out,
+                   litedfs_error_t *error);
+void litedfs_check_free (litedfs_check_t *check);
+
+/* A node that is said to hold a block. */
+typedef struct {
+    uint32_t node;
+    const char *standing; // "live", "away", "excused", "leaving", "claimed", "denied" or "gone"
+    uint64_t left_ms;     // of one that is away: how long it is waited for
+} litedfs_holder_t;
+
+/* A copy under way. */
+typedef struct {
+    uint32_t source;
+    uint32_t target;
+    uint64_t left_ms; // until it is given up
+} litedfs_transfer_t;
+
+/* A block that is not where it should be. */
+typedef struct {
+    uint64_t index;
+    uint64_t id;
+    uint64_t size;
+    const char *awaits; // what it waits for, as in litedfs-protocol(7)
+    uint64_t left_ms;   // for how long, if that is known; else 0
+    litedfs_holder_t *holders;
+    size_t holder_count;
+    litedfs_transfer_t *copies;
+    size_t copy_count;
+    uint64_t offline;  // of the nodes without a copy: how many are offline,
+    uint64_t full;     // have no room,
+    uint64_t busy;     // have enough to do
+    uint64_t failures; // copies that came to nothing
+} litedfs_stray_t;
+
+typedef struct {
+    char *path;
+    char id[LITEDFS_ID_SIZE];
+    uint32_t replica;        // copies wanted
+    uint32_t copies;         // copies that can be read now, of the block that has the fewest
+    uint64_t count;          // blocks that it has
+    litedfs_stray_t *blocks; // those that have not as many copies as are wanted
+    size_t block_count;
+} litedfs_why_t;
+
+/* Why a file is not where it should be, and what is under way.  Free *out with litedfs_why_free. */
+int litedfs_why (litedfs_t *session, const char *path, litedfs_why_t *out,
+                 litedfs_error_t *error);
+void litedfs_why_free (litedfs_why_t *why);
+
+/* What there is to repair; a moment old. */
+typedef struct {
+    bool counted;         // else there is at least as much
+    uint64_t missing;     // blocks that nobody has
+    uint64_t last;        // of which one copy is left
+    uint64_t few;         // that have more than one copy, but fewer than wanted
+    uint64_t move;        // that have enough, but some of them on nodes that drain
+    uint64_t surplus;     // that have too many
+    uint64_t bytes;       // that copies of them will take
+    uint64_t copies;      // under way,
+    uint64_t copying;     // and their bytes
+    uint64_t rate;        // bytes a second of late
+    uint64_t settling_ms; // how long the name node, which has just started, still waits; 0: not
+    uint32_t *awaited;    // for these nodes
+    size_t awaited_count;
+} litedfs_repair_t;
+
+/* About repair.  Free *out with litedfs_repair_free. */
+int litedfs_repair (litedfs_t *session, litedfs_repair_t *out, litedfs_error_t *error);
+void litedfs_repair_free (litedfs_repair_t *repair);
 
 #ifdef __cplusplus
 }

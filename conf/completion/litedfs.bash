@@ -16,7 +16,7 @@ _litedfs () {
         : | =) ((i++)) ;;
         -l | -R | -L | -s | -t | -n | -o | -w | --local-path | --replica | --lock-ttl | \
             --source-path | --target-path | --new-name | --offset | --limit | --column-width | \
-            --remote-path | --for)
+            --remote-path | --for | --timeout)
             [[ ${COMP_WORDS[i + 1]} == = ]] || ((i++))
             ;;
         -r) [[ " ${words[*]} " == *' cluster '* ]] || ((i++)) ;;
@@ -27,9 +27,10 @@ _litedfs () {
 
     case ${words[1]-} in
     '') ((${#words[@]} == 0)) || candidates='file directory path cluster node lock' ;;
-    file) candidates='create delete info move rename update download' ;;
+    file) candidates='create delete info move rename update download why' ;;
     directory) candidates='create delete move rename list' ;;
-    path | cluster) candidates='info' ;;
+    path) candidates='info' ;;
+    cluster) candidates='check info' ;;
     node) candidates='list drain undrain remove maintenance' ;;
     lock) candidates='list' ;;
     esac
@@ -45,14 +46,15 @@ _litedfs () {
         case "${words[1]-} ${words[2]-}" in
         'file create') candidates+=' --remote-path --local-path --replica --lock-ttl' ;;
         'file download') candidates+=' --remote-path --local-path --force' ;;
-        'file update') candidates+=' --remote-path --replica' ;;
-        'file info' | 'path info') candidates+=' --remote-path --json' ;;
+        'file update') candidates+=' --remote-path --replica --recursive --wait --timeout' ;;
+        'file info' | 'file why' | 'path info') candidates+=' --remote-path --json' ;;
         'file move' | 'directory move') candidates+=' --source-path --target-path' ;;
         'file rename' | 'directory rename') candidates+=' --remote-path --new-name' ;;
         'file delete' | 'directory create' | 'directory delete') candidates+=' --remote-path' ;;
         'directory list')
             candidates+=' --remote-path --offset --limit --files --directories --json'
             ;;
+        'cluster check') candidates+=' --files --json --wait --timeout' ;;
         'cluster info') candidates+=' --raw --json' ;;
         'node list' | 'lock list') candidates+=' --json' ;;
         'node drain') candidates+=' --wait' ;;

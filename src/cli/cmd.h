@@ -8,7 +8,7 @@
  * All options of all commands stand in one table (cmd.c); a command names those that it needs and
  * those that it takes, and usage, help and checks come from there.  A command's function does its
  * local checks first, then opens the session with cmd_open, and prints when all is done, so that a
- * failed one leaves stdout empty.
+ * failed one leaves stdout empty (but for a check that has found something).
  */
 
 #include "base/buf.h"
@@ -34,6 +34,8 @@ enum cmd_option {
     CMD_LOSE,
     CMD_WAIT,
     CMD_FOR,
+    CMD_RECURSIVE,
+    CMD_TIMEOUT,
     CMD_RAW,
     CMD_JSON,
     CMD_WIDTH,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * litedfs ADDRESS file create|delete|info|move|rename|update|download
+ * litedfs ADDRESS file create|delete|info|move|rename|download; update and why are in files of their
+ * own
  *
  * `create` on a path that exists is how replicas have always been changed: if the local file is the
  * same, the remote one gets the wanted number of copies; if not, it is refused and nothing changes.
@@ -12,6 +13,8 @@
 #include "cli/print.h"
 #include "cli/progress.h"
 #include "cli/tree.h"
+#include "cli/update.h"
+#include "cli/why.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -267,20 +270,7 @@ run_info (struct cmd_call *call, litedfs_error_t *error)
     return rc;
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------------- */
-
-static int
-run_update (struct cmd_call *call, litedfs_error_t *error)
-{
-    const char *path = call->text[CMD_REMOTE_PATH];
-    int rc = cmd_open (call, error);
-    if (rc == 0)
-        rc = litedfs_set_replica (call->session, path, (uint32_t) call->number[CMD_REPLICA],
-                                  NULL, error);
-    if (rc == 0)
-        print_success (stdout, "update file", path, NULL);
-    return rc;
-}
+/* ---- the commands ------------------------------------------------------------------------------------------- */
 
 const struct cmd cmd_file[] = {
     {"file", "create", NULL, "Upload a local file; if it is there already, change its replicas",
@@ -294,8 +284,11 @@ const struct cmd cmd_file[] = {
     {"file", "rename", NULL, "Give a file another name",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_NAME), 0, tree_rename},
     {"file", "update", NULL, "Change how many copies of a file are wanted",
-     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_REPLICA), 0, run_update},
+     CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_REPLICA),
+     CMD_BIT (CMD_RECURSIVE) | CMD_BIT (CMD_WAIT) | CMD_BIT (CMD_TIMEOUT), update_run},
     {"file", "download", NULL, "Download a file",
      CMD_BIT (CMD_REMOTE_PATH) | CMD_BIT (CMD_LOCAL_PATH), CMD_BIT (CMD_FORCE), run_download},
+    {"file", "why", NULL, "Say why a file is not where it should be, and what is under way",
+     CMD_BIT (CMD_REMOTE_PATH), CMD_BIT (CMD_JSON), why_run},
     {0},
 };

@@ -9,6 +9,7 @@
  */
 #include "cli/progress.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,16 +40,16 @@ progress_columns (int fd)
 /* ---- text --------------------------------------------------------------------------------------- */
 
 static void
-put_bytes (struct buf *out, double bytes)
+put_amount (struct buf *out, const char *unit, double bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    size_t unit = 0;
+    size_t at = 0;
 
-    while (bytes >= 1000 && unit + 1 < sizeof units / sizeof *units) {
+    while (!unit && bytes >= 1000 && at + 1 < sizeof units / sizeof *units) {
         bytes /= 1024;
-        unit++;
+        at++;
     }
-    buf_printf (out, "%.*f %s", unit ? 1 : 0, bytes, units[unit]);
+    buf_printf (out, "%.*f %s", at ? 1 : 0, bytes, unit ? unit : units[at]);
 }
 
 static void
@@ -65,18 +66,22 @@ put_duration (struct buf *out, uint64_t seconds)
 
 // "44.1 MiB of 105.1 MiB, 93.2 MiB/s, 0:01 left"
 static void
-put_figures (struct buf *out, uint64_t done, uint64_t total, double rate, int64_t elapsed_ms)
+put_figures (struct buf *out, const char *unit, uint64_t done, uint64_t total, double rate,
+             int64_t elapsed_ms)
 {
     bool known = total != UINT64_MAX;
     double left_s = known && rate > 0 ? (double) (total - done) / rate : -1;
 
-    put_bytes (out, (double) done);
+    if (unit && known)
+        buf_printf (out, "%" PRIu64, done);
+    else
+        put_amount (out, unit, (double) done);
     if (known) {
         buf_printf (out, " of ");
-        put_bytes (out, (double) total);
+        put_amount (out, unit, (double) total);
     }
     buf_printf (out, ", ");
-    put_bytes (out, rate);
+    put_amount (out, unit, rate);
     buf_printf (out, "/s, ");
     if (!known)
         put_duration (out, (uint64_t) elapsed_ms / 1000);
@@ -100,15 +105,15 @@ put_bar (struct buf *out, size_t cells, double part)
 }
 
 void
-progress_format (struct buf *out, size_t columns, uint64_t done, uint64_t total, double rate,
-                 int64_t elapsed_ms)
+progress_format (struct buf *out, size_t columns, const char *unit, uint64_t done,
+                 uint64_t total, double rate, int64_t elapsed_ms)
 {
     struct buf figures = {0};
     size_t start = out->size;
 
     if (total != UINT64_MAX && done > total)
         done = total;
-    put_figures (&figures, done, total, rate, elapsed_ms);
+    put_figures (&figures, unit, done, total, rate, elapsed_ms);
     if (total != UINT64_MAX) {
         double part = total ? (double) done / (double) total : 1;
         buf_printf (out, "%3u%% ", (unsigned) (part * 100));
@@ -187,7 +192,7 @@ progress_update (void *arg, uint64_t done, uint64_t total)
     sample (self, done, now_ms);
     self->drawn_ms = now_ms;
     // The last column stays free: some terminals go to the next line after it.
-    progress_format (&text, self->columns - 1, done, total, self->rate,
+    progress_format (&text, self->columns - 1, self->unit, done, total, self->rate,
                      now_ms - self->started_ms);
     if (!text.failed)
         draw (self, &text);

@@ -18,6 +18,7 @@ struct progress {
     int fd;         // the terminal
     size_t columns; // 0: there is no bar
     const struct clock *clock;
+    const char *unit;   // of what is counted, such as "files"; NULL, as at first: bytes
     int64_t started_ms; // monotonic, as all here
     int64_t sampled_ms; // when `sampled` bytes were done
     int64_t drawn_ms;
@@ -39,8 +40,9 @@ void progress_update (void *arg, uint64_t done, uint64_t total);
 /* Wipe the bar away. */
 void progress_end (struct progress *self);
 
-/* Append the bar's text, of at most `columns` cells, all of them ASCII.  total UINT64_MAX: unknown. */
-void progress_format (struct buf *out, size_t columns, uint64_t done, uint64_t total,
-                      double rate, int64_t elapsed_ms);
+/* Append the bar's text, of at most `columns` cells, all of them ASCII.  total UINT64_MAX: unknown; unit
+ * as above. */
+void progress_format (struct buf *out, size_t columns, const char *unit, uint64_t done,
+                      uint64_t total, double rate, int64_t elapsed_ms);
 
 #endif

@@ -4,6 +4,7 @@
  * and copies the reply into structs of the caller's.  Lists are asked for page by page; a list that
  * changes meanwhile shows each entry as it was when its page was read.
  */
+#include "client/fill.h"
 #include "client/session.h"
 
 #include "base/crc.h"
@@ -12,32 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Room in *array for one more element of `size` bytes; false when memory is short. */
-static bool
-make_room (void **array, size_t count, size_t size)
-{
-    if (count & (count - 1)) // a power of two, or 0, is full
-        return true;
-    void *grown = realloc (*array, (count ? 2 * count : 1) * size);
-    if (grown)
-        *array = grown;
-    return grown != NULL;
-}
-
-static int
-memory_short (litedfs_error_t *error)
-{
-    return err_set (error, LITEDFS_MEMORY, "out of memory");
-}
-
-static void
-print_id (const struct uuid *id, char out[LITEDFS_ID_SIZE])
-{
-    out[0] = '\0';
-    if (!uuid_is_nil (id))
-        uuid_print (id, out);
-}
 
 /* ---- changes of the tree -------------------------------------------------------------------------------- */
 

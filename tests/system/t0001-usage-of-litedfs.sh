@@ -51,12 +51,14 @@ file move
 file rename
 file update
 file download
+file why
 directory create
 directory delete
 directory move
 directory rename
 directory list
 path info
+cluster check
 cluster info
 node list
 node drain
@@ -121,6 +123,7 @@ file update replica -r /x
 file update remote-path -R 2
 file download local-path -r /x
 file download remote-path -l x
+file why remote-path
 directory create remote-path
 directory delete remote-path
 directory move target-path -s /x
@@ -292,6 +295,6 @@ verdict "the completion completes objects and operations" "$(
     }
     [ "$(complete_word "$nowhere" di)" = directory ] || complete_word "$nowhere" di
     [ "$(complete_word "$nowhere" file d)" = "delete download" ] || complete_word "$nowhere" file d
-    [ "$(complete_word -w 10 "$nowhere" cluster "")" = info ] || complete_word -w 10 "$nowhere" cluster "")"
+    [ "$(complete_word -w 10 "$nowhere" cluster "")" = "check info" ] || complete_word -w 10 "$nowhere" cluster "")"
 
 echo "1..$cases"

@@ -20,7 +20,7 @@ static const char *
 formatted (size_t columns, uint64_t done, uint64_t total, double rate, int64_t elapsed_ms)
 {
     buf_clear (&text);
-    progress_format (&text, columns, done, total, rate, elapsed_ms);
+    progress_format (&text, columns, NULL, done, total, rate, elapsed_ms);
     ck_assert_uint_le (text.size, columns);
     return buf_text (&text);
 }
@@ -30,6 +30,16 @@ START_TEST (a_bar_tells_part_bytes_rate_and_time_left)
     ck_assert_str_eq (
         formatted (79, 50 * MIB, 100 * MIB, (double) (10 * MIB), 5000),
         " 50% [=============>             ] 50.0 MiB of 100.0 MiB, 10.0 MiB/s, 0:05 left");
+}
+END_TEST
+
+START_TEST (a_bar_counts_other_things_than_bytes)
+{
+    buf_clear (&text);
+    progress_format (&text, 79, "files", 2000, 4000, 100, 5000);
+    ck_assert_str_eq (
+        buf_text (&text),
+        " 50% [==============>              ] 2000 of 4000 files, 100 files/s, 0:20 left");
 }
 END_TEST
 
@@ -210,7 +220,8 @@ START_TEST (a_terminal_that_is_gone_ends_no_transfer)
 END_TEST
 
 UNIT_MAIN_FIXTURE ("cli_progress", setup, teardown, a_bar_tells_part_bytes_rate_and_time_left,
-                   a_bar_is_full_at_the_end, a_narrow_terminal_has_no_bar_and_then_less_text,
+                   a_bar_counts_other_things_than_bytes, a_bar_is_full_at_the_end,
+                   a_narrow_terminal_has_no_bar_and_then_less_text,
                    without_a_total_there_is_the_time_so_far, a_stalled_transfer_names_no_time,
                    long_times_have_hours, no_numbers_break_it,
                    a_transfer_under_a_second_has_no_bar,
