@@ -359,7 +359,17 @@ print_help (const struct daemon_program *program)
     return EXIT_SUCCESS;
 }
 
-/* The options of -g make no sense with -c. */
+/* The task that a row is for, or NULL. */
+static const struct daemon_task *
+task_of_row (const struct daemon_program *program, size_t row)
+{
+    for (const struct daemon_task *task = program->tasks; task && task->run; task++)
+        if (row >= DAEMON_OPT_OWN && task->with >> row & 1)
+            return task;
+    return NULL;
+}
+
+/* The options of -g make no sense with -c, and those of a task with neither. */
 static int
 check_together (const struct daemon_program *program, const char *const *values,
                 litedfs_error_t *error)
@@ -367,12 +377,61 @@ check_together (const struct daemon_program *program, const char *const *values,
     if (!values[DAEMON_OPT_GENERATE] == !values[DAEMON_OPT_CONFIG])
         return err_set (error, LITEDFS_USAGE, "say either -g DIR or -c FILE; %s -h tells more",
                         program->name);
-    for (size_t i = DAEMON_OPT_OWN; program->opt_rows[i].name; i++)
+    for (size_t i = DAEMON_OPT_OWN; program->opt_rows[i].name; i++) {
+        const struct daemon_task *task = task_of_row (program, i);
+        if (values[i] && task)
+            return err_set (error, LITEDFS_USAGE, "--%s goes with --%s",
+                            program->opt_rows[i].name, program->opt_rows[task->option].name);
         if (values[i] && values[DAEMON_OPT_CONFIG])
             return err_set (error, LITEDFS_USAGE,
                             "--%s goes with -g; with -c the configuration says it",
                             program->opt_rows[i].name);
+    }
     return 0;
+}
+
+/* The task that the command line asks for, or NULL. */
+static const struct daemon_task *
+find_task (const struct daemon_program *program, const char *const *values)
+{
+    for (const struct daemon_task *task = program->tasks; task && task->run; task++)
+        if (values[task->option])
+            return task;
+    return NULL;
+}
+
+static int
+check_task (const struct daemon_program *program, const struct daemon_task *task,
+            const char *const *values, litedfs_error_t *error)
+{
+    for (int i = 0; program->opt_rows[i].name; i++)
+        if (values[i] && i != task->option && !(task->with >> i & 1))
+            return err_set (
+                error, LITEDFS_USAGE, "--%s does not go with --%s; %s -h tells more",
+                program->opt_rows[i].name, program->opt_rows[task->option].name, program->name);
+    return 0;
+}
+
+/* Do a task and nothing else. */
+static int
+run_task (const struct daemon_program *program, const struct daemon_task *task,
+          const char *const *values)
+{
+    struct daemon self = {.program = program, .clock = clock_system ()};
+    int status = EXIT_SUCCESS;
+    litedfs_error_t error;
+
+    int rc = check_task (program, task, values, &error);
+    if (rc == 0)
+        rc = FAULT_INIT (&error);
+    if (rc == 0 && values[DAEMON_OPT_CONFIG])
+        rc = daemon_load (&self, program, values[DAEMON_OPT_CONFIG], &error);
+    if (rc == 0)
+        rc = task->run (&self, values, &status, &error);
+    if (rc < 0)
+        status = daemon_complain (NULL, program->name, &error);
+    daemon_close (&self);
+    return status;
 }
 
 int
@@ -390,9 +449,12 @@ daemon_main (const struct daemon_program *program, int argc, char **argv)
         printf ("%s %s\n", program->name, PACKAGE_VERSION);
         return EXIT_SUCCESS;
     }
+    const struct daemon_task *task = find_task (program, values);
     if (first < argc)
         err_set (&error, LITEDFS_USAGE, "%s: not understood; %s -h tells more", argv[first],
                  program->name);
+    else if (task)
+        return run_task (program, task, values);
     else if (check_together (program, values, &error) == 0)
         return values[DAEMON_OPT_GENERATE] ? generate (program, values)
                                            : run (program, values[DAEMON_OPT_CONFIG]);

@@ -37,6 +37,18 @@ struct daemon {
     struct arena arena;
 };
 
+/* What a program does once instead of serving, when a row of its command line asks for it. */
+struct daemon_task {
+    int option;         // the row
+    unsigned long with; // rows that may be given with it: 1ul << DAEMON_OPT_CONFIG | ...
+
+    /* Do it.  self has its configuration if -c was given, else config is NULL; it has no log, and main has
+     * the only thread.  values are in the order of opt_rows.  0 and the exit status in *status, which is
+     * EXIT_SUCCESS before, or an error, which is said on stderr. */
+    int (*run) (struct daemon *self, const char *const *values, int *status,
+                litedfs_error_t *error);
+};
+
 struct daemon_program {
     const char *name;    // "litename"
     const char *service; // "litedfs-name", the systemd service
@@ -50,6 +62,9 @@ struct daemon_program {
 
     /* Options of the command line after -g, -c, -v, -h (rows 0 to 3 must be DAEMON_OPT_ROWS). */
     const struct opt_row *opt_rows;
+
+    /* What it does instead of serving; the row after the last has run NULL.  NULL: nothing. */
+    const struct daemon_task *tasks;
 
     /* Take what the command line said besides -g into a configuration that holds the defaults; values
      * are in the order of opt_rows.  LITEDFS_USAGE or LITEDFS_CONFIG with one line. */

@@ -5,11 +5,13 @@
  */
 #include "namenode/config.h"
 #include "namenode/service.h"
+#include "namenode/tasks.h"
 
-enum { OPT_ALLOW = DAEMON_OPT_OWN, OPT_HTTP_PORT, OPT_BLOCK_SIZE };
+enum { OPT_ALLOW = TASK_OPT_END, OPT_HTTP_PORT, OPT_BLOCK_SIZE };
 
 static const struct opt_row opt_rows[] = {
     DAEMON_OPT_ROWS,
+    TASK_OPT_ROWS,
     {0, "allow", "NET", "with -g: networks that may connect, as 192.168.1.0/24,fd00::/8"},
     {0, "http-port", "N", "with -g: the HTTP port; the TCP port is 10000 above it"},
     {0, "block-size", "BYTES", "with -g: the size of blocks, as 64M"},
@@ -38,9 +40,10 @@ main (int argc, char **argv)
 {
     struct daemon_program program = namenode_service;
 
-    program.usage =
-        "-g DIR [--allow NET] [--http-port N] [--block-size BYTES] | -c FILE | -v | -h";
+    program.usage = "-g DIR [--allow NET] [--http-port N] [--block-size BYTES] | -c FILE | "
+                    "--check (-c FILE | --data-path DIR) | -v | -h";
     program.opt_rows = opt_rows;
     program.generate = generate;
+    program.tasks = namenode_tasks;
     return daemon_main (&program, argc, argv);
 }

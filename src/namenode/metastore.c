@@ -247,6 +247,45 @@ check_layout (struct txn *txn, litedfs_error_t *error)
     return rc;
 }
 
+/* Open the tables that are there; those that are missing are not made. */
+static int
+open_tables_read_only (struct metastore *self, litedfs_error_t *error)
+{
+    struct slice layout;
+    struct txn *txn;
+
+    int rc = txn_begin_read (self, &txn, error);
+    if (rc < 0)
+        return rc;
+    for (int table = 0; table < TABLE_COUNT && rc == 0; table++) {
+        int status = mdb_dbi_open (txn->handle, table_names[table], 0, &self->tables[table]);
+        if (status == MDB_NOTFOUND)
+            rc =
+                err_set (error, LITEDFS_LAYOUT,
+                         "metadata[%s]: it has no table '%s': an older version wrote it; start "
+                         "litename on it once",
+                         self->directory, table_names[table]);
+        else if (status)
+            rc = metastore_error (self, status, table_names[table], error);
+    }
+    if (rc == 0)
+        rc = txn_get (txn, TABLE_META, slice_str ("layout"), &layout, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        rc = err_set (error, LITEDFS_CORRUPT,
+                      "metadata[%s]: it has no layout; restore it from a backup",
+                      self->directory);
+    if (rc == 0)
+        rc = check_layout (txn, error);
+    if (rc < 0) {
+        txn_abort (&txn);
+        return rc;
+    }
+    self->transaction = txn_number (txn);
+    int status = mdb_txn_commit (txn->handle); // keeps the handles of the tables
+    txn_release (&txn);
+    return status ? metastore_error (self, status, "open", error) : 0;
+}
+
 static int
 open_tables (struct metastore *self, litedfs_error_t *error)
 {
@@ -277,7 +316,8 @@ static int
 open_environment (struct metastore *self, const struct metastore_options *options,
                   litedfs_error_t *error)
 {
-    unsigned flags = MDB_NOTLS | (options->sync ? 0 : MDB_NOSYNC);
+    unsigned flags =
+        MDB_NOTLS | (options->sync ? 0 : MDB_NOSYNC) | (options->read_only ? MDB_RDONLY : 0);
     MDB_envinfo info;
 
     int rc = mdb_env_create (&self->env);
@@ -291,6 +331,9 @@ open_environment (struct metastore *self, const struct metastore_options *option
         rc = mdb_env_open (self->env, self->directory, flags, 0600);
     if (rc == 0)
         rc = mdb_env_info (self->env, &info);
+    if (rc == ENOENT)
+        return err_set (error, LITEDFS_NOT_FOUND, "metadata[%s]: there is no store",
+                        self->directory);
     if (rc)
         return metastore_error (self, rc, "open", error);
     self->map_size = info.me_mapsize; // the store's own, if it is larger
@@ -318,7 +361,7 @@ metastore_open (struct metastore **out, const struct metastore_options *options,
         rc = err_set (error, LITEDFS_INVALID,
                       "metadata[%s]: a map of %llu bytes is too large here", self->directory,
                       (unsigned long long) self->map_size);
-    else if (mkdir (self->directory, 0700) < 0 && errno != EEXIST)
+    else if (!options->read_only && mkdir (self->directory, 0700) < 0 && errno != EEXIST)
         rc = err_set_errno (error, LITEDFS_IO, errno, "metadata[%s]: cannot make it",
                             self->directory);
     if (rc == 0)
@@ -326,7 +369,8 @@ metastore_open (struct metastore **out, const struct metastore_options *options,
     if (rc == 0)
         rc = metastore_check_readers (self, error);
     if (rc == 0)
-        rc = open_tables (self, error);
+        rc = options->read_only ? open_tables_read_only (self, error)
+                                : open_tables (self, error);
     if (rc < 0) {
         metastore_close (&self);
         return rc;

@@ -73,6 +73,7 @@ struct metastore_options {
     const char *directory; // made (0700) if missing; the directory above it exists
     uint64_t map_size;     // bytes of address space; 0: 64 GiB, 1 GiB on 32-bit machines
     bool sync; // false: a commit does not wait for the disk; a power cut may cost the store
+    bool read_only; // only snapshots; beside another process that has it open, too
 };
 
 struct metastore_statistics {
@@ -86,7 +87,9 @@ struct metastore_statistics {
 };
 
 /* Open the store, make it if the directory is empty.  The caller sees to it that no other process has
- * it open.  LITEDFS_LAYOUT: written by a newer version; LITEDFS_CORRUPT: not a store of ours, or damaged. */
+ * it open, but for read_only: then nothing is made, and another process may write meanwhile.
+ * LITEDFS_LAYOUT: written by a newer version, or read_only and by one so old that it has fewer tables;
+ * LITEDFS_CORRUPT: not a store of ours, or damaged; LITEDFS_NOT_FOUND: read_only, and there is none. */
 int metastore_open (struct metastore **out, const struct metastore_options *options,
                     litedfs_error_t *error);
 
@@ -188,7 +191,9 @@ struct cursor {
 int cursor_open (struct cursor *self, struct txn *txn, enum metastore_table table,
                  struct slice prefix, struct slice start, litedfs_error_t *error);
 
-/* The next row, or LITEDFS_NOT_FOUND, with error untouched, after the last.  key and value may be NULL. */
+/* The next row, or LITEDFS_NOT_FOUND, with error untouched, after the last.  key and value may be NULL.
+ * After LITEDFS_CORRUPT the walk may go on if *key is set: that one row is damaged; else it is the store
+ * (set key->data to NULL before). */
 int cursor_next (struct cursor *self, struct slice *key, struct slice *value,
                  litedfs_error_t *error);
 

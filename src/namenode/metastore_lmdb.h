@@ -41,4 +41,7 @@ struct txn {
 int metastore_error (const struct metastore *self, int rc, const char *what,
                      litedfs_error_t *error);
 
+/* Free what is ours of a transaction whose handle has ended. */
+void txn_release (struct txn **txn);
+
 #endif

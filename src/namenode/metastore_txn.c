@@ -39,9 +39,8 @@ reader_enter_store (struct metastore *self)
     pthread_mutex_unlock (&self->mutex);
 }
 
-/* Free what is ours of a transaction whose handle has ended. */
-static void
-txn_free (struct txn **txn)
+void
+txn_release (struct txn **txn)
 {
     struct txn *self = *txn;
 
@@ -64,7 +63,7 @@ txn_begin_read (struct metastore *self, struct txn **out, litedfs_error_t *error
     reader_enter_store (self);
     int rc = mdb_txn_begin (self->env, NULL, MDB_RDONLY, &txn->handle);
     if (rc) {
-        txn_free (&txn);
+        txn_release (&txn);
         return metastore_error (self, rc, "begin a snapshot", error);
     }
     *out = txn;
@@ -84,7 +83,7 @@ txn_begin_write (struct metastore *self, const struct txn_frame *frame, struct t
     txn->frame = *frame;
     int rc = mdb_txn_begin (self->env, NULL, 0, &txn->handle);
     if (rc) {
-        txn_free (&txn);
+        txn_release (&txn);
         return metastore_error (self, rc, "begin a transaction", error);
     }
     *out = txn;
@@ -147,7 +146,7 @@ txn_commit (struct txn **txn, litedfs_error_t *error)
         mdb_txn_abort (self->handle);
     else
         rc = mdb_txn_commit (self->handle);
-    txn_free (txn);
+    txn_release (txn);
     if (rc)
         return metastore_error (store, rc, "commit", error);
     FAULT ("metastore_after_commit");
@@ -167,7 +166,7 @@ txn_abort (struct txn **txn)
     if (!*txn)
         return;
     mdb_txn_abort ((*txn)->handle);
-    txn_free (txn);
+    txn_release (txn);
 }
 
 const struct txn_frame *
@@ -359,11 +358,11 @@ give_row (struct cursor *self, int rc, MDB_val k, MDB_val stored, struct slice *
         self->at_size = k.mv_size;
         memcpy (self->at, k.mv_data, k.mv_size);
     }
+    if (key)
+        *key = slice_of (k.mv_data, k.mv_size);
     rc = open_value (self->table, k, stored, &bytes, error);
     if (rc < 0)
         return rc;
-    if (key)
-        *key = slice_of (k.mv_data, k.mv_size);
     if (value)
         *value = bytes;
     return 0;

@@ -294,3 +294,30 @@ retry_sweep (struct txn *txn, struct buf *cursor, size_t max, size_t *removed,
         return err_set (error, LITEDFS_MEMORY, "retries: out of memory");
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
+
+/* ---- counting ------------------------------------------------------------------------------------ */
+
+int
+retry_count_rows (struct txn *txn, struct slice key, struct slice value,
+                  struct retry_count *out, litedfs_error_t *error)
+{
+    uint8_t room[REPLY_KEY_SIZE];
+    struct cursor cursor = {0};
+    struct client_row client;
+    struct reply_row row;
+
+    out->said = out->there = 0;
+    if (key.size == REPLY_KEY_SIZE)
+        return reply_decode (key, value, &row, error);
+    if (key.size != WIRE_CLIENT_SIZE)
+        return row_corrupt (TABLE_REPLY, key, error);
+    int rc = client_decode (key, value, &client, error);
+    if (rc < 0)
+        return rc;
+    out->said = client.count;
+    rc = cursor_open (&cursor, txn, TABLE_REPLY, key, reply_key (room, key.data, 0), error);
+    while (rc == 0 && (rc = cursor_next (&cursor, NULL, NULL, error)) == 0)
+        out->there++;
+    cursor_close (&cursor);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}

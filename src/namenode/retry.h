@@ -37,6 +37,17 @@ int retry_store (struct txn *txn, const struct retry_key *key, struct slice op,
 
 #define RETRY_DROP_MAX 64
 
+/* What a client's row says of its replies, and what is there. */
+struct retry_count {
+    uint64_t said;
+    uint64_t there;
+};
+
+/* Look at a row of the table: of a client, whose replies are counted (and decoded), or of a reply, which is
+ * passed over.  LITEDFS_CORRUPT. */
+int retry_count_rows (struct txn *txn, struct slice key, struct slice value,
+                      struct retry_count *out, litedfs_error_t *error);
+
 /* Forget replies and clients that are too old: looks at up to max clients after *cursor (empty: from the
  * first) and leaves in it where to go on, empty after the last; *removed is how many rows went, at most
  * about 4 * max. */

@@ -241,6 +241,45 @@ open_store (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
     return rc;
 }
 
+/* Open what is there to look at it. */
+static int
+open_read_only (struct storedir *self, litedfs_error_t *error)
+{
+    struct buf path = {0};
+    struct txn *txn = NULL;
+    struct uuid cluster;
+
+    int rc = read_version (self, &cluster, error);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return err_set (error, LITEDFS_NOT_FOUND,
+                        "data_path[%s]: it has no VERSION: no name node has data here",
+                        self->path);
+    const struct metastore_options options = {
+        .directory = below (self, "meta", &path),
+        .map_size = self->options.map_size,
+        .sync = true,
+        .read_only = true,
+    };
+    rc = metastore_open (&self->store, &options, error);
+    buf_free (&path);
+    if (rc == 0)
+        rc = txn_begin_read (self->store, &txn, error);
+    if (rc == 0)
+        rc = meta_get_cluster (txn, &self->cluster, error);
+    txn_abort (&txn);
+    if (rc == LITEDFS_NOT_FOUND && self->store)
+        return err_set (error, LITEDFS_CORRUPT,
+                        "data_path[%s]: meta/ is empty: the metadata are lost; restore meta/ "
+                        "from a copy",
+                        self->path);
+    if (rc == 0 && !uuid_equal (&cluster, &self->cluster))
+        rc = err_set (error, LITEDFS_WRONG_CLUSTER,
+                      "data_path[%s]: VERSION and meta/ are of different clusters", self->path);
+    return rc;
+}
+
 static void
 read_port (struct storedir *self)
 {
@@ -298,7 +337,7 @@ storedir_open (struct storedir **out, const struct storedir_options *options, in
     self->options = *options;
     self->options.path = self->path;
     self->lock = -1;
-    int rc = set_up (self, wall_ms, error);
+    int rc = options->read_only ? open_read_only (self, error) : set_up (self, wall_ms, error);
     if (rc < 0)
         storedir_close (&self);
     else

@@ -26,6 +26,7 @@ struct storedir_options {
     uint64_t ballast_size;   // in bytes; 0: none
     uint64_t reserve;        // bytes of the disk that only deletes may use
     bool sync;               // of the store
+    bool read_only;          // as below
     struct log *log;         // may be NULL; must outlive it
     struct metrics *metrics; // may be NULL; must outlive it
 };
@@ -36,6 +37,9 @@ struct storedir_options {
  * damaged, or the store is gone; LITEDFS_NO_SPACE, LITEDFS_IO, LITEDFS_MEMORY. */
 int storedir_open (struct storedir **out, const struct storedir_options *options,
                    int64_t wall_ms, litedfs_error_t *error);
+
+/* With read_only: look at what is there, also while another process serves it.  Nothing is made, locked
+ * or written, and there are snapshots only.  LITEDFS_NOT_FOUND: there is none. */
 
 /* Close the store and unlock.  Takes NULL, sets it to NULL. */
 void storedir_close (struct storedir **self);

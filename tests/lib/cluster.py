@@ -301,6 +301,7 @@ class Cluster:
                             **{"log_level": "DEBUG", **(name_settings or {})})
         self.data = []
         self.data_settings = data_settings or {}
+        self.checked = True     # whether the end of a test looks at the name node's store
         for _ in range (nodes):
             self.add_node ()
         if start:
@@ -407,6 +408,14 @@ class Cluster:
             for line in daemon.said ().splitlines ():
                 print ("# " + line)
 
+    def check (self):
+        """The tables of the name node's store agree with each other, whatever was done to it."""
+        data = self.name.get ("data_path")
+        if not os.path.exists (os.path.join (data, "VERSION")):
+            return
+        status, out, err = run_to_end (program ("litename"), "--check", "--data-path", data)
+        assert status == 0, f"litename --check: status {status}\n{out}{err}"
+
     def __enter__ (self):
         return self
 
@@ -417,6 +426,8 @@ class Cluster:
                 for daemon in self.daemons ():
                     status = daemon.stop ()
                     assert status in (0, None), f"{daemon.name} ended with status {status}\n{daemon.said ()}"
+                if self.checked:
+                    self.check ()
         finally:
             if failed:
                 self.show ()

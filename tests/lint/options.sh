@@ -77,7 +77,7 @@ command_line () { # PAGE FILE...
 
 configuration litename namenode
 configuration litedata datanode
-command_line man/litename.8 src/namenode/main.c src/base/daemon.h
+command_line man/litename.8 src/namenode/main.c src/namenode/tasks.h src/base/daemon.h
 command_line man/litedata.8 src/datanode/main.c src/base/daemon.h
 command_line man/litecluster.1 src/cluster/main.c
 # shellcheck disable=SC2046 # a list of files

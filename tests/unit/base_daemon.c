@@ -57,8 +57,11 @@ static const struct option_row options[] = {
     {0},
 };
 
-static const struct opt_row opt_rows[] = {
-    DAEMON_OPT_ROWS, {0, "http-port", "N", "port"}, {0, NULL, NULL, NULL}};
+static const struct opt_row opt_rows[] = {DAEMON_OPT_ROWS,
+                                          {0, "http-port", "N", "port"},
+                                          {0, "look", NULL, "do something once"},
+                                          {0, "at", "WHAT", "with --look"},
+                                          {0, NULL, NULL, NULL}};
 
 static int
 take_options (const char *const *values, void *config, struct arena *arena,
@@ -119,6 +122,25 @@ failed (void *service, litedfs_error_t *why)
     return strcmp (config->mode, "end") == 0;
 }
 
+/* A task: says what it was given, and ends with status 3; "nothing" cannot be looked at. */
+static int
+look (struct daemon *self, const char *const *values, int *status, litedfs_error_t *error)
+{
+    const char *at = values[DAEMON_OPT_OWN + 2];
+
+    if (at && strcmp (at, "nothing") == 0)
+        return err_set (error, LITEDFS_NOT_FOUND, "there is nothing");
+    note (self->config ? "configured " : "bare ");
+    note (at ? at : "everything");
+    *status = 3;
+    return 0;
+}
+
+static const struct daemon_task tasks[] = {
+    {DAEMON_OPT_OWN + 1, 1ul << DAEMON_OPT_CONFIG | 1ul << (DAEMON_OPT_OWN + 2), look},
+    {0, 0, NULL},
+};
+
 static const struct daemon_program program = {
     .name = "testd",
     .service = "litedfs-test",
@@ -129,6 +151,7 @@ static const struct daemon_program program = {
     .log_path_offset = offsetof (struct config, log_path),
     .log_level_offset = offsetof (struct config, log_level),
     .opt_rows = opt_rows,
+    .tasks = tasks,
     .generate = take_options,
     .check = check,
     .start = start,
@@ -366,6 +389,24 @@ START_TEST (help_and_version_go_to_standard_output)
 }
 END_TEST
 
+START_TEST (a_task_runs_instead_of_the_service_and_says_its_status)
+{
+    char out[4096], err[4096];
+
+    ck_assert_int_eq (whole_run (out, err, "--look", "--at", "it", NULL), 3);
+    ck_assert_str_eq (out, "bare it");
+    ck_assert_str_eq (err, "");
+    ck_assert_int_eq (whole_run (out, err, "--look", "--at", "nothing", NULL), 1);
+    ck_assert_str_eq (err, "testd: there is nothing\n");
+    ck_assert_int_eq (whole_run (out, err, "--look", "--http-port", "1", NULL), 2);
+    ck_assert_str_eq (err, "testd: --http-port does not go with --look; testd -h tells more\n");
+    ck_assert_int_eq (whole_run (out, err, "-g", "/tmp", "--look", NULL), 2);
+    ck_assert_str_eq (err, "testd: --generate does not go with --look; testd -h tells more\n");
+    ck_assert_int_eq (whole_run (out, err, "-g", "/tmp", "--at", "it"), 2);
+    ck_assert_str_eq (err, "testd: --at goes with --look\n");
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("base_daemon", setup, teardown,
                    generate_writes_a_configuration_with_absolute_paths_that_can_be_run,
                    sigterm_stops_the_service_and_the_status_is_0,
@@ -373,4 +414,5 @@ UNIT_MAIN_FIXTURE ("base_daemon", setup, teardown,
                    a_start_that_fails_is_said_on_stderr_and_in_the_log,
                    a_service_that_ends_by_itself_gives_status_1,
                    wrong_usage_and_wrong_configurations_give_one_line_and_status_2,
-                   help_and_version_go_to_standard_output)
+                   help_and_version_go_to_standard_output,
+                   a_task_runs_instead_of_the_service_and_says_its_status)

@@ -399,7 +399,7 @@ END_TEST
 static int
 try_open (void)
 {
-    struct metastore_options options = {fixture.directory, 1 << 24, false};
+    struct metastore_options options = {.directory = fixture.directory, .map_size = 1 << 24};
 
     return metastore_open (&fixture.store, &options, E);
 }
@@ -492,7 +492,7 @@ END_TEST
 
 START_TEST (a_directory_that_cannot_be_made_is_named)
 {
-    struct metastore_options options = {"/nowhere/at/all", 0, true};
+    struct metastore_options options = {.directory = "/nowhere/at/all", .sync = true};
     struct metastore *store = NULL;
 
     ck_fails (LITEDFS_IO, metastore_open (&store, &options, E));
@@ -508,7 +508,7 @@ START_TEST (it_makes_its_directory_for_itself_alone)
     struct metastore *store = NULL;
 
     snprintf (path, sizeof path, "%s/deeper", fixture.directory);
-    struct metastore_options options = {path, 0, true};
+    struct metastore_options options = {.directory = path, .sync = true};
     ck_ok (metastore_open (&store, &options, E));
     ck_assert_int_eq (stat (path, &status), 0);
     ck_assert_uint_eq (status.st_mode & 0777, 0700);

@@ -59,7 +59,8 @@ remove_one (const char *path, const struct stat *status, int type, struct FTW *w
 static inline void
 open_store (uint64_t map_size)
 {
-    struct metastore_options options = {fixture.directory, map_size, false};
+    const struct metastore_options options = {.directory = fixture.directory,
+                                              .map_size = map_size};
 
     ck_ok (metastore_open (&fixture.store, &options, E));
 }

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LITEDFS_NAMENODE_TASKS_H
+#define LITEDFS_NAMENODE_TASKS_H
+
+/*
+ * What litename does once instead of serving, on the data of a name node that may run or not: look
+ * whether all is well with them.  Each prints what it has to say and ends.
+ */
+
+#include "base/daemon.h"
+
+/* Where the rows of litename's command line are that tasks look at. */
+enum { TASK_OPT_CHECK = DAEMON_OPT_OWN, TASK_OPT_DATA_PATH, TASK_OPT_END };
+
+/* Their rows, in that order. */
+#define TASK_OPT_ROWS                                                                          \
+    {0, "check", NULL, "look whether the metadata are consistent, and end"},                   \
+    {                                                                                          \
+        0, "data-path", "DIR", "with --check: the data, instead of those that -c names"        \
+    }
+
+/* The table, for struct daemon_program. */
+extern const struct daemon_task namenode_tasks[];
+
+#endif
