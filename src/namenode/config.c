@@ -69,6 +69,9 @@ const struct option_row namenode_options[] = {
      "copies that a data node sends, or takes, at a time to restore redundancy", NULL, false},
     {"repair_bandwidth", NULL, OPTION_SIZE, AT (repair_bandwidth), "0", 0, 1024 * GIB, false,
      "bytes a second that a data node sends, or takes, for that; 0: no limit", NULL, false},
+    {"backup_bandwidth", NULL, OPTION_SIZE, AT (backup_bandwidth), "33554432", 64 * KIB,
+     64 * GIB, false, "bytes a second at which copies of the metadata are written, at most",
+     NULL, false},
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 

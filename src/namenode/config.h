@@ -34,6 +34,7 @@ struct namenode_config {
     double repair_delay;
     int64_t repair_streams;
     int64_t repair_bandwidth;
+    int64_t backup_bandwidth;
 };
 
 /* The table of its keys, for base/conf and for what prints or compares it. */

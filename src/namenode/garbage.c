@@ -12,6 +12,7 @@
 #include "namenode/blocks.h"
 #include "namenode/held.h"
 #include "namenode/mark.h"
+#include "namenode/restored.h"
 
 /* Orders that are read at a time when they are taken back. */
 enum { REVOKE_ROWS = 64 };
@@ -455,9 +456,13 @@ garbage_due (struct txn *txn, const struct nodes_view *view, uint32_t node, uint
 {
     struct garbage_row row;
     size_t touched_now = 0, ordered;
+    uint64_t restored;
 
     *done = 0;
-    int rc = first_garbage (txn, node, node == 0, &row, error);
+    int rc = restored_since (txn, &restored, error);
+    if (rc == 0)
+        rc = restored > 0 ? LITEDFS_NOT_FOUND
+                          : first_garbage (txn, node, node == 0, &row, error);
     while (rc == 0 && *done < max && (touched_max == 0 || touched_now < touched_max)) {
         ordered = 0;
         if (!is_offline (view, row.node))

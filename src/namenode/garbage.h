@@ -24,7 +24,8 @@ int garbage_any_doomed (struct txn *txn, bool *out, litedfs_error_t *error);
  * a wall clock: the frame's wall_ms, or UINT64_MAX for everything (space is short).  touched (NULL, or
  * room for touched_max) gets the nodes that have new orders.
  *
- * Garbage of a node that is offline stays: an order that is carried out long after it was given might
+ * While deletes wait for an acceptance (restored.h) nothing is done.  Garbage of a node that is offline
+ * stays: an order that is carried out long after it was given might
  * take a copy that is needed by then.  A node that is a holder of the block again keeps it, and one that
  * has a copy becomes a holder again if fewer others than wanted are online and have confirmed it.  One
  * that has reported nothing of the block is left alone while copies lack: one may be on its way to it. */

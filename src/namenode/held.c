@@ -15,6 +15,7 @@
 #include "namenode/agenda.h"
 #include "namenode/garbage.h"
 #include "namenode/mark.h"
+#include "namenode/restored.h"
 
 #include <string.h>
 
@@ -271,6 +272,15 @@ static int
 order_deletion (struct txn *txn, struct node_row *node, uint64_t block,
                 struct held_report *report, litedfs_error_t *error)
 {
+    const struct garbage_row part = {
+        .node = node->number, .due = (uint64_t) txn_frame (txn)->wall_ms, .block = block};
+    uint64_t restored;
+    int rc = restored_since (txn, &restored, error);
+
+    if (rc < 0)
+        return rc;
+    if (restored > 0)
+        return garbage_row_put (txn, &part, error); // until deletes are ordered again
     report->ordered++;
     report->block = block;
     return orders_write (txn, node, ORDER_DELETE, block, 0, error);
@@ -281,10 +291,18 @@ static int
 refuse_content (struct txn *txn, struct node_row *node, struct block_row *row,
                 const struct held_row *held, struct held_report *report, litedfs_error_t *error)
 {
-    int rc = drop_holder (txn, row, node->number, report, error);
+    uint64_t restored;
+    int rc = restored_since (txn, &restored, error);
 
+    if (rc == 0)
+        rc = drop_holder (txn, row, node->number, report, error);
     if (rc < 0 || held->order == HELD_ORDERED)
         return rc;
+    if (restored > 0) {
+        report->unknown++; // it may be of what the copy does not know
+        report->block = row->block;
+        return 0;
+    }
     rc = order_deletion (txn, node, row->block, report, error);
     return rc == 0 ? held_order (txn, node->number, row->block, error) : rc;
 }

@@ -41,7 +41,8 @@ main (int argc, char **argv)
     struct daemon_program program = namenode_service;
 
     program.usage = "-g DIR [--allow NET] [--http-port N] [--block-size BYTES] | -c FILE | "
-                    "--check (-c FILE | --data-path DIR) | -v | -h";
+                    "(--check | --backup DIR) (-c FILE | --data-path DIR) | "
+                    "--accept-restore -c FILE | -v | -h";
     program.opt_rows = opt_rows;
     program.generate = generate;
     program.tasks = namenode_tasks;

@@ -114,6 +114,16 @@ void metastore_set_metrics (struct metastore *self, struct metrics *metrics);
 int metastore_statistics (struct metastore *self, struct metastore_statistics *out,
                           litedfs_error_t *error);
 
+/* Give a copy of the store, as of now and without unused pages, piece by piece and in order to `take`: up to
+ * METASTORE_COPY_PIECE bytes each, until it returns an error, which is returned.  What take is given is, one
+ * after the other, the file meta/data.mdb of a store.  A snapshot is open until the end.  Transactions of
+ * the copy are numbered from the beginning. */
+#define METASTORE_COPY_PIECE ((size_t) 1 << 20)
+typedef int metastore_take_fn (void *arg, const void *data, size_t size,
+                               litedfs_error_t *error);
+int metastore_copy (struct metastore *self, metastore_take_fn *take, void *arg,
+                    litedfs_error_t *error);
+
 /* The word for a table: "inode". */
 const char *metastore_table_name (enum metastore_table table);
 

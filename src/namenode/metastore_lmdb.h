@@ -41,6 +41,10 @@ struct txn {
 int metastore_error (const struct metastore *self, int rc, const char *what,
                      litedfs_error_t *error);
 
+/* A snapshot begins, which waits while the map grows; it has ended. */
+void metastore_enter (struct metastore *self);
+void metastore_leave (struct metastore *self);
+
 /* Free what is ours of a transaction whose handle has ended. */
 void txn_release (struct txn **txn);
 

@@ -19,8 +19,8 @@
 
 /* ---- transactions -------------------------------------------------------------------------------- */
 
-static void
-reader_left_store (struct metastore *self)
+void
+metastore_leave (struct metastore *self)
 {
     pthread_mutex_lock (&self->mutex);
     self->readers--;
@@ -29,8 +29,8 @@ reader_left_store (struct metastore *self)
     pthread_mutex_unlock (&self->mutex);
 }
 
-static void
-reader_enter_store (struct metastore *self)
+void
+metastore_enter (struct metastore *self)
 {
     pthread_mutex_lock (&self->mutex);
     while (self->growing)
@@ -47,7 +47,7 @@ txn_release (struct txn **txn)
     if (self->state)
         self->state->destroy (self->state);
     if (!self->write)
-        reader_left_store (self->store);
+        metastore_leave (self->store);
     free (self);
     *txn = NULL;
 }
@@ -60,7 +60,7 @@ txn_begin_read (struct metastore *self, struct txn **out, litedfs_error_t *error
     if (!txn)
         return err_set (error, LITEDFS_MEMORY, "metadata[%s]: out of memory", self->directory);
     txn->store = self;
-    reader_enter_store (self);
+    metastore_enter (self);
     int rc = mdb_txn_begin (self->env, NULL, MDB_RDONLY, &txn->handle);
     if (rc) {
         txn_release (&txn);

@@ -12,6 +12,7 @@
 #include "namenode/garbage.h"
 #include "namenode/held.h"
 #include "namenode/ops.h"
+#include "namenode/restored.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -107,16 +108,17 @@ raise_epoch (struct op *op, const struct node_register_request *request, uint64_
 
     if (!older || uuid_is_nil (&request->cluster))
         return 0;
-    uint64_t highest = request->epoch > *epoch ? request->epoch : *epoch;
-    int rc = meta_set_epoch (op->txn, (uint32_t) (highest + 1), op->error);
+    uint64_t own = *epoch;
+    int rc = restored_enter (op->txn, request->epoch, epoch, op->error);
     if (rc < 0)
         return rc;
     snprintf (op->effects->note, sizeof op->effects->note,
               "a data node has seen a later state (epoch %" PRIu64 ", transaction %" PRIu64
               ") than this one (epoch %" PRIu64 "): metadata were restored from a copy; new "
-              "blocks are of epoch %" PRIu64 " from now on",
-              request->epoch, request->transaction, *epoch, highest + 1);
-    *epoch = highest + 1;
+              "blocks are of epoch %" PRIu64
+              " from now on, and nothing is deleted on data nodes "
+              "until litename --accept-restore",
+              request->epoch, request->transaction, own, *epoch);
     op->effects->epoch = (uint32_t) *epoch;
     return 0;
 }

@@ -17,10 +17,9 @@ static const struct {
     const char *name;
     uint64_t max;
 } meta_keys[META_COUNT] = {
-    [META_EPOCH] = {"epoch", BLOCK_EPOCH_MAX},
-    [META_INODE] = {"inode", UUID_V8_NUMBER_MAX},
-    [META_BLOCK] = {"block", BLOCK_COUNTER_MAX},
-    [META_NODE] = {"node", UINT32_MAX},
+    [META_EPOCH] = {"epoch", BLOCK_EPOCH_MAX},   [META_INODE] = {"inode", UUID_V8_NUMBER_MAX},
+    [META_BLOCK] = {"block", BLOCK_COUNTER_MAX}, [META_NODE] = {"node", UINT32_MAX},
+    [META_RESTORED] = {"restored", UINT64_MAX},
 };
 
 struct slice

@@ -28,10 +28,11 @@
 /* ---- meta: single numbers ------------------------------------------------------------------------ */
 
 enum meta_key {
-    META_EPOCH, // 0 to BLOCK_EPOCH_MAX: the upper bits of new block ids
-    META_INODE, // the last inode number drawn
-    META_BLOCK, // the last block counter drawn in this epoch
-    META_NODE,  // the last node number drawn
+    META_EPOCH,    // 0 to BLOCK_EPOCH_MAX: the upper bits of new block ids
+    META_INODE,    // the last inode number drawn
+    META_BLOCK,    // the last block counter drawn in this epoch
+    META_NODE,     // the last node number drawn
+    META_RESTORED, // wall clock at which it was found to be a copy (restored.h); 0: it is none
     META_COUNT
 };
 

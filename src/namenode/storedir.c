@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "namenode/namespace.h"
+#include "namenode/restored.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,8 +53,8 @@ below (const struct storedir *self, const char *name, struct buf *out)
 static bool
 is_ours (const char *name)
 {
-    static const char *const names[] = {".",       "..",   "lock",      "meta",
-                                        "ballast", "port", "lost+found"};
+    static const char *const names[] = {".",       "..",   "lock",       "meta",
+                                        "ballast", "port", "lost+found", "backup"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp (name, names[i]) == 0)
@@ -145,19 +146,34 @@ read_version (struct storedir *self, struct uuid *cluster, litedfs_error_t *erro
     return rc == 0 ? 1 : rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
 
+/* Write VERSION into a directory: this one or that of a copy. */
 static int
-write_version (const struct storedir *self, litedfs_error_t *error)
+write_version (const struct storedir *self, const char *directory, litedfs_error_t *error)
 {
     struct buf path = {0}, text = {0};
     char cluster[UUID_TEXT_SIZE];
 
+    buf_printf (&path, "%s/VERSION", directory);
     buf_printf (&text, FIRST_LINE "\nlayout %d\ncluster %s\n", METASTORE_LAYOUT,
                 uuid_print (&self->cluster, cluster));
-    int rc =
-        file_write_atomic (below (self, "VERSION", &path), text.data, text.size, 0644, error);
+    int rc = file_write_atomic (buf_text (&path), text.data, text.size, 0644, error);
     buf_free (&path);
     buf_free (&text);
     return rc;
+}
+
+int
+storedir_write_copy (const struct storedir *self, const char *directory, int64_t wall_ms,
+                     litedfs_error_t *error)
+{
+    struct buf path = {0}, text = {0};
+
+    buf_printf (&path, "%s/COPY", directory);
+    buf_printf (&text, "LiteDFS name node, a copy\ntime %" PRId64 "\n", wall_ms);
+    int rc = file_write_atomic (buf_text (&path), text.data, text.size, 0644, error);
+    buf_free (&path);
+    buf_free (&text);
+    return rc == 0 ? write_version (self, directory, error) : rc;
 }
 
 /* Give a new store its cluster and its root. */
@@ -237,7 +253,48 @@ open_store (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
         rc = err_set (error, LITEDFS_WRONG_CLUSTER,
                       "data_path[%s]: VERSION and meta/ are of different clusters", self->path);
     if (rc == 0 && known == 0)
-        rc = write_version (self, error);
+        rc = write_version (self, self->path, error);
+    return rc;
+}
+
+/* Say that the store is a copy for as long as nobody accepted it. */
+static void
+note_copy (const struct storedir *self, uint64_t epoch, uint64_t restored)
+{
+    if (restored > 0)
+        log_warning (self->options.log,
+                     "%s was put back from a copy: new blocks are of epoch %" PRIu64
+                     ", and nothing is deleted on data nodes until litename --accept-restore",
+                     self->path, epoch);
+}
+
+/* At the first start on a copy the store is told so; then COPY goes.  A start that dies in between does it
+ * again, which costs an epoch. */
+static int
+take_copy (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
+{
+    const struct txn_frame frame = {.wall_ms = wall_ms};
+    struct buf path = {0};
+    uint64_t epoch = 0, restored = 0;
+    struct txn *txn = NULL;
+    bool copy = access (below (self, "COPY", &path), F_OK) == 0;
+
+    int rc = copy ? txn_begin_write (self->store, &frame, &txn, error)
+                  : txn_begin_read (self->store, &txn, error);
+    if (rc == 0 && copy)
+        rc = restored_enter (txn, 0, &epoch, error);
+    if (rc == 0)
+        rc = meta_get (txn, META_EPOCH, &epoch, error);
+    if (rc == 0)
+        rc = restored_since (txn, &restored, error);
+    if (rc == 0 && copy)
+        rc = txn_commit (&txn, error);
+    txn_abort (&txn);
+    if (rc == 0 && copy && unlink (buf_text (&path)) < 0)
+        rc = err_set_errno (error, LITEDFS_IO, errno, "data_path[%s]", buf_text (&path));
+    buf_free (&path);
+    if (rc == 0)
+        note_copy (self, epoch, restored);
     return rc;
 }
 
@@ -314,6 +371,8 @@ set_up (struct storedir *self, int64_t wall_ms, litedfs_error_t *error)
         err_prefix (error, "data_path[%s]", self->path);
     else
         rc = open_store (self, wall_ms, error);
+    if (rc == 0)
+        rc = take_copy (self, wall_ms, error);
     if (rc == 0) {
         self->has_ballast = stat (below (self, "ballast", &path), &status) == 0 &&
                             (uint64_t) status.st_size == self->options.ballast_size;
@@ -357,6 +416,12 @@ storedir_close (struct storedir **self)
     free ((*self)->path);
     free (*self);
     *self = NULL;
+}
+
+const char *
+storedir_path (const struct storedir *self)
+{
+    return self->path;
 }
 
 struct metastore *

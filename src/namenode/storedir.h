@@ -10,6 +10,7 @@
  *   meta/      the store (metastore.h)
  *   ballast    space that is given up on a full disk, so that deletes still work
  *   port       the TCP port that was chosen, if the configuration says 0
+ *   COPY       this is a copy (backup.h), and when it was made; gone after the first start
  *
  * A directory that has other things in it and no VERSION is nobody's to write into, and refused.
  * All calls block for as long as the disk does.
@@ -44,6 +45,11 @@ int storedir_open (struct storedir **out, const struct storedir_options *options
 /* Close the store and unlock.  Takes NULL, sets it to NULL. */
 void storedir_close (struct storedir **self);
 
+/* Write what a copy of this directory has besides its store into another directory: VERSION and COPY. */
+int storedir_write_copy (const struct storedir *self, const char *directory, int64_t wall_ms,
+                         litedfs_error_t *error);
+
+const char *storedir_path (const struct storedir *self);
 struct metastore *storedir_store (struct storedir *self);
 const struct uuid *storedir_cluster (const struct storedir *self);
 

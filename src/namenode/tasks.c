@@ -7,16 +7,23 @@
 
 #include "base/err.h"
 #include "base/file.h"
+#include "base/process.h"
+#include "namenode/backup.h"
 #include "namenode/check.h"
 #include "namenode/config.h"
+#include "namenode/restored.h"
 #include "namenode/storedir.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Findings that --check prints. */
 #define LINES_MAX 100
+
+/* Bytes a second of a copy, where no configuration says it. */
+#define RATE_DEFAULT ((uint64_t) 32 << 20)
 
 #define ROW(option) (1ul << (option))
 
@@ -75,7 +82,115 @@ run_check (struct daemon *self, const char *const *values, int *status, litedfs_
     return rc;
 }
 
+/* ---- --backup ------------------------------------------------------------------------------------ */
+
+/* A signal ends the wait, and the copy. */
+static bool
+wait_for_signal (void *arg, int ms)
+{
+    int number = process_wait_signal (ms);
+    (void) arg;
+
+    return number == SIGINT || number == SIGTERM || number == SIGHUP;
+}
+
+static int
+make_backup (const struct daemon *self, struct storedir *data, const char *target,
+             litedfs_error_t *error)
+{
+    const struct namenode_config *config = self->config;
+    const struct backup_options options = {
+        .path = target,
+        .rate = config ? (uint64_t) config->backup_bandwidth : RATE_DEFAULT,
+        .reserve =
+            config ? (uint64_t) (config->storage_preserve_space + config->ballast_size) : 0,
+        .pause = wait_for_signal,
+    };
+    struct backup_result result;
+
+    int rc = backup_make (&options, data, self->clock, &result, error);
+    if (rc == 0)
+        printf ("%s: a copy of %s, %" PRIu64 " bytes in %.1f s\n", target, storedir_path (data),
+                result.bytes, (double) result.elapsed_ms / 1000);
+    return rc;
+}
+
+static int
+run_backup (struct daemon *self, const char *const *values, int *status, litedfs_error_t *error)
+{
+    struct storedir *data = NULL;
+    char *path = NULL, *target = NULL;
+    (void) status;
+
+    int rc = process_init (1, error); // signals are looked at between two pieces
+    if (rc == 0)
+        rc = file_absolute (NULL, values[TASK_OPT_BACKUP], &target, error);
+    if (rc == 0)
+        rc = open_data (self, values, &data, &path, error);
+    if (rc == 0)
+        rc = make_backup (self, data, target, error);
+    storedir_close (&data);
+    process_end ();
+    free (target);
+    free (path);
+    return rc;
+}
+
+/* ---- --accept-restore ---------------------------------------------------------------------------- */
+
+static int
+accept (struct storedir *data, const struct clock *clock, bool *was, litedfs_error_t *error)
+{
+    const struct txn_frame frame = {.wall_ms = clock_wall (clock)};
+    struct txn *txn;
+    uint64_t since = 0;
+
+    int rc = txn_begin_write (storedir_store (data), &frame, &txn, error);
+    if (rc < 0)
+        return rc;
+    rc = restored_since (txn, &since, error);
+    *was = since > 0;
+    if (rc == 0 && *was)
+        rc = restored_accept (txn, error);
+    if (rc == 0)
+        return txn_commit (&txn, error);
+    txn_abort (&txn);
+    return rc;
+}
+
+static int
+run_accept (struct daemon *self, const char *const *values, int *status, litedfs_error_t *error)
+{
+    const struct namenode_config *config = self->config;
+    struct storedir *data = NULL;
+    bool was = false;
+    (void) values;
+    (void) status;
+
+    if (!config)
+        return err_set (error, LITEDFS_USAGE, "--accept-restore needs -c FILE");
+    const struct storedir_options options = {
+        .path = config->data_path,
+        .map_size = (uint64_t) config->map_size,
+        .ballast_size = (uint64_t) config->ballast_size,
+        .reserve = (uint64_t) config->storage_preserve_space,
+        .sync = config->sync,
+    };
+    int rc = storedir_open (&data, &options, clock_wall (self->clock), error);
+    if (rc == 0)
+        rc = accept (data, self->clock, &was, error);
+    if (rc == 0)
+        printf (
+            was ? "%s: what is deleted is deleted on data nodes again, from the next start on\n"
+                : "%s: it was not put back from a copy; nothing was changed\n",
+            config->data_path);
+    storedir_close (&data);
+    return rc;
+}
+
 const struct daemon_task namenode_tasks[] = {
     {TASK_OPT_CHECK, ROW (DAEMON_OPT_CONFIG) | ROW (TASK_OPT_DATA_PATH), run_check},
+    {TASK_OPT_BACKUP, ROW (DAEMON_OPT_CONFIG) | ROW (TASK_OPT_DATA_PATH), run_backup},
+    {TASK_OPT_ACCEPT, ROW (DAEMON_OPT_CONFIG), run_accept},
     {0, 0, NULL},
 };

@@ -11,6 +11,7 @@
 #include "namenode/lease.h"
 #include "namenode/removal.h"
 #include "namenode/repair_block.h"
+#include "namenode/restored.h"
 #include "namenode/retry.h"
 
 /* Rows a step, and how often it looks, milliseconds. */
@@ -54,12 +55,14 @@ look_for_garbage (struct batch_context *context)
 {
     struct txn *txn;
     litedfs_error_t error;
-    uint64_t due = UINT64_MAX;
+    uint64_t due = UINT64_MAX, restored;
 
     if (context->nodes->settling ||
         txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
         return false;
-    int rc = garbage_next_due (txn, context->nodes, &due, &error);
+    int rc = restored_since (txn, &restored, &error);
+    if (rc == 0 && restored == 0)
+        rc = garbage_next_due (txn, context->nodes, &due, &error);
     txn_abort (&txn);
     if (rc < 0) {
         log_error (context->log, "garbage: %s", error.text);
