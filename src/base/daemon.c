@@ -46,9 +46,8 @@ daemon_complain (const struct daemon *self, const char *name, const litedfs_erro
                                                                              : EXIT_FAILURE;
 }
 
-/* Where the program is, for the unit that starts it: beside this one, or this one under another name. */
-static int
-program_path (const char *name, struct buf *out, litedfs_error_t *error)
+int
+daemon_program_path (const char *name, struct buf *out, litedfs_error_t *error)
 {
     char own[4096];
     ssize_t size = readlink ("/proc/self/exe", own, sizeof own - 1);
@@ -113,7 +112,7 @@ daemon_generate (const struct daemon_program *program, const char *directory,
     struct buf binary = {0};
     struct buf configuration = {0};
 
-    int rc = program_path (program->name, &binary, error);
+    int rc = daemon_program_path (program->name, &binary, error);
     if (rc == 0)
         rc = write_configuration (program, directory, fill, context, &configuration, error);
     if (rc == 0) {
@@ -303,6 +302,9 @@ daemon_wait (struct daemon *daemons, size_t count, int timeout_ms, size_t *faile
         }
         for (size_t i = 0; number == SIGHUP && i < count; i++)
             reload (&daemons[i]);
+        for (size_t i = 0; i < count; i++)
+            if (daemons[i].running && daemons[i].program->tick)
+                daemons[i].program->tick (daemons[i].service);
         for (*failed = 0; *failed < count; ++*failed)
             if (has_ended (&daemons[*failed], error))
                 return error->number;

@@ -80,6 +80,9 @@ struct daemon_program {
     int (*start) (struct daemon *daemon, void **service, litedfs_error_t *error);
     void (*stop) (void **service);
 
+    /* Called several times a second while it runs, by main's thread; must not block.  NULL: not wanted. */
+    void (*tick) (void *service);
+
     /* The reloadable options of daemon->config have new values. */
     void (*reload) (struct daemon *daemon, void *service);
 
@@ -106,6 +109,10 @@ enum {
 
 /* The whole of main: returns the exit status. */
 int daemon_main (const struct daemon_program *program, int argc, char **argv);
+
+/* Where the program of this name is: beside the one that runs, or this one under another name; just the
+ * name if that is not known.  LITEDFS_MEMORY. */
+int daemon_program_path (const char *name, struct buf *out, litedfs_error_t *error);
 
 /* ---- its parts, for a process with several daemons ---------------------------------------------- */
 

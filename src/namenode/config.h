@@ -34,6 +34,9 @@ struct namenode_config {
     double repair_delay;
     int64_t repair_streams;
     int64_t repair_bandwidth;
+    double backup_interval;
+    char *backup_path; // empty: in data_path
+    int64_t backup_keep;
     int64_t backup_bandwidth;
 };
 

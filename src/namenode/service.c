@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/listen.h"
+#include "namenode/backups.h"
 #include "namenode/config.h"
 #include "namenode/namenode.h"
 #include "rpc/zap.h"
@@ -20,6 +21,7 @@ struct service {
     struct zap *zap;
     struct namenode *namenode;
     struct web *web;
+    struct backups *backups; // NULL if none are wanted
 };
 
 static int
@@ -33,6 +35,7 @@ stop (void **service)
 {
     struct service *self = *service;
 
+    backups_destroy (&self->backups);
     web_stop (&self->web);
     namenode_stop (&self->namenode);
     zap_stop (&self->own_zap);
@@ -60,6 +63,41 @@ start_web (struct daemon *daemon, struct service *self, litedfs_error_t *error)
     };
 
     return web_start (&self->web, &options, error);
+}
+
+/* Have copies of the metadata made from now on. */
+static int
+start_backups (struct daemon *daemon, struct service *self, litedfs_error_t *error)
+{
+    const struct namenode_config *config = daemon->config;
+    struct buf program = {0}, made = {0}, directory = {0};
+
+    if (config->backup_interval == 0)
+        return 0;
+    buf_printf (&made, "%s/VERSION", config->data_path);
+    if (config->backup_path[0])
+        buf_printf (&directory, "%s", config->backup_path);
+    else
+        buf_printf (&directory, "%s/backup", config->data_path);
+    int rc = daemon_program_path ("litename", &program, error);
+    if (rc == 0 && (made.failed || directory.failed))
+        rc = err_set (error, LITEDFS_MEMORY, "out of memory");
+    const struct backups_options options = {
+        .program = buf_text (&program),
+        .config_path = daemon->config_path,
+        .made = buf_text (&made),
+        .directory = buf_text (&directory),
+        .interval_ms = (int64_t) (config->backup_interval * 1000) + 1,
+        .keep = (size_t) config->backup_keep,
+        .log = daemon->log,
+        .clock = daemon->clock,
+    };
+    if (rc == 0)
+        rc = backups_new (&self->backups, &options, error);
+    buf_free (&program);
+    buf_free (&made);
+    buf_free (&directory);
+    return rc;
 }
 
 /* Say who may connect from now on. */
@@ -100,6 +138,8 @@ start (struct daemon *daemon, void **service, litedfs_error_t *error)
         rc = namenode_start (&self->namenode, config, daemon->log, daemon->clock, error);
     if (rc == 0)
         rc = start_web (daemon, self, error);
+    if (rc == 0)
+        rc = start_backups (daemon, self, error);
     *service = self;
     if (rc < 0) {
         stop (service);
@@ -109,6 +149,15 @@ start (struct daemon *daemon, void **service, litedfs_error_t *error)
               config->http_host, (int) config->http_port, config->tcp_host,
               namenode_port (self->namenode), config->data_path);
     return 0;
+}
+
+static void
+tick (void *service)
+{
+    struct service *self = service;
+
+    if (self->backups)
+        backups_tick (self->backups);
 }
 
 static void
@@ -140,6 +189,7 @@ const struct daemon_program namenode_service = {
     .check = check,
     .start = start,
     .stop = stop,
+    .tick = tick,
     .reload = reload,
     .failed = failed,
 };

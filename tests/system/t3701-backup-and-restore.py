@@ -164,6 +164,26 @@ def a_copy_that_was_put_back_by_hand_is_noticed_when_data_nodes_register ():
         assert _litename ("--accept-restore", "-c", c.name.config)[0] == 0
 
 
+def copies_are_made_by_themselves_and_the_last_ones_kept ():
+    with Cluster (nodes=1, name_settings={"backup_interval": "1", "backup_keep": "2"}) as c:
+        c.upload_and_download ("x")
+        copies = os.path.join (c.name.get ("data_path"), "backup")
+        first = wait_for ("a copy", lambda: os.path.isdir (copies) and
+                          [name for name in os.listdir (copies) if "." not in name])[0]
+        wait_for ("the first one goes", lambda: not os.path.exists (os.path.join (copies, first)))
+        c.name.wait_log (r"metadata copied: .*/backup/[0-9]{8}-[0-9]{6}: a copy of ")
+        c.name.set (backup_interval="0")
+        assert c.name.stop () == 0
+        names = os.listdir (copies)
+        assert 2 <= len (names) <= 3 and not [name for name in names if "." in name], names
+        for name in names:
+            status, out, err = _litename ("--check", "--data-path", os.path.join (copies, name))
+            assert status == 0 and " 1 files" in out, out + err
+        c.name.start ()         # with copies in it
+        c.wait_online (1)
+        c.upload_and_download ("y")
+
+
 def what_cannot_be_copied_is_said_in_one_line_and_nothing_is_left ():
     with Disk ("64k") as small, Cluster (nodes=1) as c:
         target = os.path.join (c.root, "copy")
