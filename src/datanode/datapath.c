@@ -138,6 +138,12 @@ read_version (const char *path, struct blockstore_identity *out, litedfs_error_t
     return rc;
 }
 
+int
+datapath_identity (const char *path, struct blockstore_identity *out, litedfs_error_t *error)
+{
+    return read_version (path, out, error);
+}
+
 /* ---- the directory ------------------------------------------------------------------------------ */
 
 /* Whether an entry does not count: what a start that was interrupted may leave, and what a file system

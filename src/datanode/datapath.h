@@ -21,6 +21,11 @@
 int datapath_take (const char *path, struct blockstore_identity *identity, int *out_lock,
                    bool *out_fresh, litedfs_error_t *error);
 
+/* Read whose it is, without taking it.  LITEDFS_NOT_FOUND if there is no VERSION; LITEDFS_INVALID,
+ * LITEDFS_CORRUPT, LITEDFS_LAYOUT, LITEDFS_IO. */
+int datapath_identity (const char *path, struct blockstore_identity *out,
+                       litedfs_error_t *error);
+
 /* Write VERSION anew, durably. */
 int datapath_write_version (const char *path, const struct blockstore_identity *identity,
                             litedfs_error_t *error);

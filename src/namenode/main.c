@@ -42,7 +42,7 @@ main (int argc, char **argv)
 
     program.usage = "-g DIR [--allow NET] [--http-port N] [--block-size BYTES] | -c FILE | "
                     "(--check | --backup DIR) (-c FILE | --data-path DIR) | "
-                    "--accept-restore -c FILE | -v | -h";
+                    "(--accept-restore | --rebuild) -c FILE | -v | -h";
     program.opt_rows = opt_rows;
     program.generate = generate;
     program.tasks = namenode_tasks;

@@ -11,13 +11,17 @@
 #include "namenode/backup.h"
 #include "namenode/check.h"
 #include "namenode/config.h"
+#include "namenode/namespace.h"
+#include "namenode/rebuild.h"
 #include "namenode/restored.h"
 #include "namenode/storedir.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Findings that --check prints. */
 #define LINES_MAX 100
@@ -188,9 +192,118 @@ run_accept (struct daemon *self, const char *const *values, int *status, litedfs
     return rc;
 }
 
+/* ---- --rebuild ----------------------------------------------------------------------------------- */
+
+/* Make a store in a directory that is locked, and fill it. */
+static int
+fill_store (const struct namenode_config *config, const struct clock *clock, const char *path,
+            struct rebuild_result *result, litedfs_error_t *error)
+{
+    const struct rebuild_options options = {.lists = stdin,
+                                            .wall_ms = clock_wall (clock),
+                                            .block_size = (uint64_t) config->block_size,
+                                            .say = print_line};
+    const struct txn_frame frame = {.wall_ms = options.wall_ms};
+    struct metastore *store = NULL;
+    struct txn *txn = NULL;
+    struct buf meta = {0};
+
+    buf_printf (&meta, "%s/meta", path);
+    const struct metastore_options store_options = {
+        .directory = buf_text (&meta), .map_size = (uint64_t) config->map_size, .sync = true};
+    int rc = metastore_open (&store, &store_options, error);
+    if (rc == 0)
+        rc = txn_begin_write (store, &frame, &txn, error);
+    if (rc == 0)
+        rc = namespace_format (txn, error);
+    if (rc == 0)
+        rc = txn_commit (&txn, error);
+    txn_abort (&txn);
+    if (rc == 0)
+        rc = rebuild_store (store, &options, result, error);
+    metastore_close (&store);
+    buf_free (&meta);
+    return rc;
+}
+
+/* Make a whole data_path of it, and give it its name. */
+static int
+finish_data (const char *partial, const char *path, int64_t wall_ms, litedfs_error_t *error)
+{
+    const struct storedir_options options = {.path = partial, .sync = true};
+    struct storedir *data = NULL;
+    struct buf above = {0};
+
+    int rc = storedir_open (&data, &options, wall_ms, error); // writes VERSION
+    storedir_close (&data);
+    if (rc == 0 && rename (partial, path) < 0)
+        rc = err_set_errno (error, LITEDFS_IO, errno, "data_path[%s]", path);
+    buf_printf (&above, "%s/..", path);
+    if (rc == 0)
+        rc = file_sync_directory (buf_text (&above), error);
+    buf_free (&above);
+    return rc;
+}
+
+static int
+rebuild_data (const struct daemon *self, const char *partial, struct rebuild_result *result,
+              litedfs_error_t *error)
+{
+    const struct namenode_config *config = self->config;
+    struct buf path = {0};
+    int lock = -1;
+
+    if (rmdir (config->data_path) < 0 && errno != ENOENT)
+        return err_set_errno (error, LITEDFS_EXISTS, errno,
+                              "data_path[%s]: it is there already; move it away first",
+                              config->data_path);
+    int rc = backup_remove (partial, error);
+    if (rc == 0)
+        rc = file_make_directories (partial, 0755, error);
+    buf_printf (&path, "%s/lock", partial);
+    if (rc == 0)
+        rc = file_lock (buf_text (&path), &lock, error);
+    if (rc == 0)
+        rc = fill_store (config, self->clock, partial, result, error);
+    if (lock >= 0)
+        close (lock);
+    if (rc == 0)
+        rc = finish_data (partial, config->data_path, clock_wall (self->clock), error);
+    if (rc < 0 && lock >= 0)
+        backup_remove (partial, NULL); // what went wrong is said already
+    buf_free (&path);
+    return rc;
+}
+
+static int
+run_rebuild (struct daemon *self, const char *const *values, int *status,
+             litedfs_error_t *error)
+{
+    const struct namenode_config *config = self->config;
+    struct rebuild_result result;
+    struct buf partial = {0};
+    char cluster[UUID_TEXT_SIZE];
+    (void) values;
+    (void) status;
+
+    if (!config)
+        return err_set (error, LITEDFS_USAGE, "--rebuild needs -c FILE");
+    buf_printf (&partial, "%s.partial", config->data_path);
+    int rc = rebuild_data (self, buf_text (&partial), &result, error);
+    if (rc == 0)
+        printf ("%s: cluster %s, %" PRIu64 " data nodes, %" PRIu64 " blocks: %" PRIu64
+                " files are there again, %" PRIu64 " under another name, %" PRIu64
+                " are incomplete and are not\n",
+                config->data_path, uuid_print (&result.cluster, cluster), result.nodes,
+                result.blocks, result.files, result.renamed, result.incomplete);
+    buf_free (&partial);
+    return rc;
+}
+
 const struct daemon_task namenode_tasks[] = {
     {TASK_OPT_CHECK, ROW (DAEMON_OPT_CONFIG) | ROW (TASK_OPT_DATA_PATH), run_check},
     {TASK_OPT_BACKUP, ROW (DAEMON_OPT_CONFIG) | ROW (TASK_OPT_DATA_PATH), run_backup},
     {TASK_OPT_ACCEPT, ROW (DAEMON_OPT_CONFIG), run_accept},
+    {TASK_OPT_REBUILD, ROW (DAEMON_OPT_CONFIG), run_rebuild},
     {0, 0, NULL},
 };

@@ -4,7 +4,7 @@
 
 /*
  * What litename does once instead of serving, on the data of a name node that may run or not: look
- * whether all is well with them, copy them.  Each prints what it has to say and ends.
+ * whether all is well with them, copy them, make them anew.  Each prints what it has to say and ends.
  */
 
 #include "base/daemon.h"
@@ -14,6 +14,7 @@ enum {
     TASK_OPT_CHECK = DAEMON_OPT_OWN,
     TASK_OPT_BACKUP,
     TASK_OPT_ACCEPT,
+    TASK_OPT_REBUILD,
     TASK_OPT_DATA_PATH,
     TASK_OPT_END
 };
@@ -23,6 +24,7 @@ enum {
     {0, "check", NULL, "look whether the metadata are consistent, and end"},                   \
         {0, "backup", "DIR", "copy the data to DIR, also while they are served, and end"},     \
         {0, "accept-restore", NULL, "after a copy was put back: delete on data nodes again"},  \
+        {0, "rebuild", NULL, "make the data anew, from lists of blocks on standard input"},    \
     {                                                                                          \
         0, "data-path", "DIR",                                                                 \
             "with --check, --backup: the data, instead of those that -c names"                 \
