@@ -129,6 +129,12 @@ metastore_grow (struct metastore *self, litedfs_error_t *error)
     return 0;
 }
 
+bool
+metastore_follow_map (struct metastore *self, int rc)
+{
+    return rc == MDB_MAP_RESIZED && self->read_only && mdb_env_set_mapsize (self->env, 0) == 0;
+}
+
 uint64_t
 metastore_transaction (struct metastore *self)
 {
@@ -352,6 +358,7 @@ metastore_open (struct metastore **out, const struct metastore_options *options,
     pthread_mutex_init (&self->mutex, NULL);
     pthread_cond_init (&self->changed, NULL);
     self->map_size = options->map_size > 0 ? options->map_size : MAP_SIZE_DEFAULT;
+    self->read_only = options->read_only;
     self->directory = strdup (options->directory);
 
     int rc = 0;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct copier {
-    MDB_env *env;
+    struct metastore *store;
     int fd; // the pipe's end to write to
     int rc; // of LMDB
 };
@@ -21,7 +21,9 @@ copy (void *arg)
 {
     struct copier *self = arg;
 
-    self->rc = mdb_env_copyfd2 (self->env, self->fd, MDB_CP_COMPACT);
+    do // nothing is written before its snapshot has begun
+        self->rc = mdb_env_copyfd2 (self->store->env, self->fd, MDB_CP_COMPACT);
+    while (metastore_follow_map (self->store, self->rc));
     close (self->fd);
     return NULL;
 }
@@ -66,7 +68,7 @@ int
 metastore_copy (struct metastore *self, metastore_take_fn *take, void *arg,
                 litedfs_error_t *error)
 {
-    struct copier copier = {.env = self->env};
+    struct copier copier = {.store = self};
     pthread_t thread;
     int ends[2];
 

@@ -21,6 +21,7 @@ struct metastore {
     char *directory;
     struct metrics *metrics;
     uint64_t map_size;
+    bool read_only;
     pthread_mutex_t mutex; // guards what is below
     pthread_cond_t changed;
     unsigned readers;
@@ -44,6 +45,10 @@ int metastore_error (const struct metastore *self, int rc, const char *what,
 /* A snapshot begins, which waits while the map grows; it has ended. */
 void metastore_enter (struct metastore *self);
 void metastore_leave (struct metastore *self);
+
+/* Whether rc says that another process has made the map larger, and ours is so now: try again.  Only a store
+ * that is read-only has others that write, and its snapshots must have ended. */
+bool metastore_follow_map (struct metastore *self, int rc);
 
 /* Free what is ours of a transaction whose handle has ended. */
 void txn_release (struct txn **txn);

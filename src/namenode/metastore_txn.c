@@ -61,7 +61,10 @@ txn_begin_read (struct metastore *self, struct txn **out, litedfs_error_t *error
         return err_set (error, LITEDFS_MEMORY, "metadata[%s]: out of memory", self->directory);
     txn->store = self;
     metastore_enter (self);
-    int rc = mdb_txn_begin (self->env, NULL, MDB_RDONLY, &txn->handle);
+    int rc;
+    do
+        rc = mdb_txn_begin (self->env, NULL, MDB_RDONLY, &txn->handle);
+    while (metastore_follow_map (self, rc));
     if (rc) {
         txn_release (&txn);
         return metastore_error (self, rc, "begin a snapshot", error);
