@@ -246,7 +246,7 @@ START_TEST (one_that_fails_is_tried_again_in_a_while)
     tick_until ("20261130-181001/COPY");
     unlink (program); // it cannot even be started: the process goes on
     fake_clock_advance (&fake, 6 * HOUR_MS);
-    tick_until_logged ("cannot be started");
+    tick_until_logged ("the metadata were not copied");
     ck_assert_int_eq (copies (), 1);
 }
 END_TEST
