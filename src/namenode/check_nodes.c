@@ -25,6 +25,15 @@ node_number_key (char room[CHECK_KEY_SIZE], uint32_t node, uint64_t number)
     return room;
 }
 
+/* A node that was removed is taken apart: its rows go one after the other, its counts stand still. */
+static bool
+is_removed (struct check *self, uint32_t number)
+{
+    const struct check_tally *node = check_node (self, number);
+
+    return node && node->row.duty.duty == DUTY_REMOVED;
+}
+
 /* ---- held rows and digests ----------------------------------------------------------------------- */
 
 /* The bucket that was summed up to now is complete. */
@@ -35,7 +44,7 @@ check_held_end (struct check *self)
     char text[CHECK_KEY_SIZE];
     struct digest_row row;
 
-    if (sum->node == 0 || sum->count == 0)
+    if (sum->node == 0 || sum->count == 0 || is_removed (self, sum->node))
         return 0;
     int rc = digest_row_get (self->txn, sum->node, sum->bucket, &row, self->error);
     if (rc == 0 && (row.hash != sum->hash || row.count != sum->count))
@@ -114,7 +123,7 @@ check_digest (struct check *self, struct slice key, struct slice value)
         found =
             held_row_decode (at, row, &held, self->error) < 0 || held.state == HELD_CONFIRMED;
     cursor_close (&cursor);
-    if (rc == LITEDFS_NOT_FOUND)
+    if (rc == LITEDFS_NOT_FOUND && !is_removed (self, node))
         check_find (self, TABLE_DIGEST, node_number_key (text, node, bucket),
                     "nothing is confirmed there");
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
@@ -173,12 +182,13 @@ check_nodes_end (struct check *self)
             uint64_t said;
             uint64_t there;
         } counts[] = {
+            {"bytes reserved", node->row.reserved, node->reserved},
             {"blocks", node->row.blocks, node->blocks},
             {"bytes", node->row.bytes, node->bytes},
-            {"bytes reserved", node->row.reserved, node->reserved},
         };
+        size_t count = node->row.duty.duty == DUTY_REMOVED ? 1 : sizeof counts / sizeof *counts;
         check_key (text, node->row.number);
-        for (size_t n = 0; n < sizeof counts / sizeof *counts; n++)
+        for (size_t n = 0; n < count; n++)
             if (counts[n].said != counts[n].there)
                 check_find (self, TABLE_NODE, text,
                             "%s: it says %" PRIu64 ", its rows make %" PRIu64, counts[n].what,

@@ -4,9 +4,18 @@
  */
 #include "namenode/removal.h"
 
+#include "namenode/check.h"
+
 #include "namenode_cluster.h"
 
 static const uint32_t one[] = {1}, two[] = {1, 2};
+
+static void
+print_line (void *arg, const char *line)
+{
+    (void) arg;
+    printf ("%s\n", line);
+}
 
 static bool
 is_wanted (uint32_t node)
@@ -53,6 +62,21 @@ rows_left (uint32_t node)
     return count;
 }
 
+/* The tables agree with each other, also in the middle of it. */
+static void
+is_consistent (void)
+{
+    struct check_report found = {.say = print_line, .say_max = 9};
+    static const struct uuid id = {{1}};
+    struct txn *txn = begin ();
+
+    ck_ok (meta_put_cluster (txn, &id, E)); // the fixture leaves these out
+    ck_ok (meta_put (txn, META_NODE, NODES, E));
+    commit (&txn);
+    ck_ok (check_store (fixture.store, &found, E));
+    ck_assert_uint_eq (found.findings, 0);
+}
+
 START_TEST (it_is_no_holder_any_more_and_its_blocks_are_mended)
 {
     struct node_row row;
@@ -93,6 +117,7 @@ START_TEST (it_goes_in_slices)
         ck_assert_uint_le (count, 3);
         taken += count;
         ck_assert_uint_eq (rows_left (1), rows - taken);
+        is_consistent ();
     }
     ck_assert_uint_eq (rows_left (1), 0);
     for (uint32_t i = 0; i < 8; i++)
