@@ -15,7 +15,7 @@ import time
 import zlib
 
 from cluster import DEADLINE, wait_for
-from raw import CHUNK, Raw
+from raw import CHUNK, Raw, Refused
 
 
 def info (c, path):
@@ -31,12 +31,12 @@ def whole_everywhere (c, path, content):
     """Read every block from every node that is said to hold it, and compare."""
     with Raw (c.name) as name:
         about = name.ok ("file.info", path=path)
-    ports = {endpoint["node"]: endpoint["tcp_port"] for endpoint in about["nodes"]}
+    endpoints = {endpoint["node"]: endpoint for endpoint in about["nodes"]}
     at = 0
     for block in about["blocks"]:
         assert len (set (block["nodes"])) == len (block["nodes"]) > 0, block
         for number in block["nodes"]:
-            with Raw (ports[number], client=b"") as node:
+            with Raw (endpoints[number], client=b"") as node:
                 got = b""
                 while len (got) < block["size"]:
                     got += node.ok ("block.read", block=block["id"], node=number, offset=len (got),
@@ -51,6 +51,56 @@ def settled (c, path, content, copies):
     """The file gets so many copies, each of them whole."""
     wait_copies (c, path, copies)
     whole_everywhere (c, path, content)
+
+
+def namespace (name, path="/"):
+    """Everything below a path: ({file: size}, [directories])."""
+    files, directories, cursor = {}, [], {}
+    while True:
+        page = name.ok ("directory.list", path=path, **cursor)
+        for entry in page["entries"]:
+            below = path.rstrip ("/") + "/" + entry["name"]
+            if entry["kind"] == "file":
+                files[below] = entry.get ("size", 0)
+            else:
+                directories.append (below)
+                more = namespace (name, below)
+                files.update (more[0])
+                directories += more[1]
+        if "cursor" not in page:
+            return files, directories
+        cursor = {"cursor": page["cursor"]}
+
+
+def _copy (name, writer, path, block, endpoint):
+    """A block's bytes on one node, or None if that is no holder of it any more."""
+    got = b""
+    try:
+        while len (got) < block["size"]:
+            got += writer.ask (endpoint, "block.read", block=block["id"], offset=len (got),
+                               size=min (CHUNK, block["size"] - len (got)))["payload"]
+        return got
+    except Refused as refusal:
+        now = name.ok ("file.info", path=path)["blocks"][block["index"]]["nodes"]
+        if refusal.reply["error"] != "not_found" or endpoint["node"] in now:
+            raise
+        return None
+
+
+def read_everywhere (name, writer, path):
+    """(content, replica) of a file, after each block was read from every node that is said to hold it."""
+    info = name.ok ("file.info", path=path)
+    endpoints = {endpoint["node"]: endpoint for endpoint in info["nodes"]}
+    content = b""
+    for block in info["blocks"]:
+        assert len (set (block["nodes"])) == len (block["nodes"]) > 0, f"{path}: {block}"
+        copies = {_copy (name, writer, path, block, endpoints[number]) for number in block["nodes"]}
+        copies.discard (None)
+        assert len (copies) == 1, f"{path}: {len (copies)} different copies of {block}"
+        content += copies.pop ()
+        assert zlib.crc32 (content[-block["size"]:]) == block["crc32"], f"{path}: the CRC of {block}"
+    assert len (content) == info.get ("size", 0), path
+    return content, info["replica"]
 
 
 def together (*tasks):

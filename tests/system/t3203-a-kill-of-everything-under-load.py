@@ -11,11 +11,11 @@ import os
 import random
 import sys
 import threading
-import zlib
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
 from cluster import DEADLINE, Cluster, read_file, run, wait_for  # noqa: E402
-from raw import CHUNK, Gone, Raw, Refused, Writer  # noqa: E402
+from raw import Gone, Raw, Refused, Writer  # noqa: E402
+from replicas import namespace, read_everywhere  # noqa: E402
 
 ROUNDS = 6
 NODES = 3
@@ -174,7 +174,7 @@ class _Script (_Client):
         return self.carried_out (self.name.ok, "file.update", path=path, replica=replica)
 
     def download (self, path):
-        return _read (self.name, self.writer, path)[0]
+        return read_everywhere (self.name, self.writer, path)[0]
 
 
 class _Command (_Client):
@@ -227,61 +227,11 @@ class _Command (_Client):
         return read_file (self.local)
 
 
-def _tree (name, path="/"):
-    """Everything below a path: ({file: size}, [directories])."""
-    files, directories, cursor = {}, [], {}
-    while True:
-        page = name.ok ("directory.list", path=path, **cursor)
-        for entry in page["entries"]:
-            below = path.rstrip ("/") + "/" + entry["name"]
-            if entry["kind"] == "file":
-                files[below] = entry.get ("size", 0)
-            else:
-                directories.append (below)
-                more = _tree (name, below)
-                files.update (more[0])
-                directories += more[1]
-        if "cursor" not in page:
-            return files, directories
-        cursor = {"cursor": page["cursor"]}
-
-
-def _copy (name, writer, path, block, endpoint):
-    """A block's bytes on one node, or None if that is no holder of it any more."""
-    got = b""
-    try:
-        while len (got) < block["size"]:
-            got += writer.ask (endpoint, "block.read", block=block["id"], offset=len (got),
-                               size=min (CHUNK, block["size"] - len (got)))["payload"]
-        return got
-    except Refused as refusal:
-        now = name.ok ("file.info", path=path)["blocks"][block["index"]]["nodes"]
-        if refusal.reply["error"] != "not_found" or endpoint["node"] in now:
-            raise
-        return None
-
-
-def _read (name, writer, path):
-    """(content, replica) of a file, after each block was read from every node that is said to hold it."""
-    info = name.ok ("file.info", path=path)
-    endpoints = {endpoint["node"]: endpoint for endpoint in info["nodes"]}
-    content = b""
-    for block in info["blocks"]:
-        assert len (set (block["nodes"])) == len (block["nodes"]) > 0, f"{path}: {block}"
-        copies = {_copy (name, writer, path, block, endpoints[number]) for number in block["nodes"]}
-        copies.discard (None)
-        assert len (copies) == 1, f"{path}: {len (copies)} different copies of {block}"
-        content += copies.pop ()
-        assert zlib.crc32 (content[-block["size"]:]) == block["crc32"], f"{path}: the CRC of {block}"
-    assert len (content) == info.get ("size", 0), path
-    return content, info["replica"]
-
-
 def _check (c, clients):
     """All that is there against all manifests, and the totals against a recount; gives the files."""
     with Raw (c.name) as name, Writer (name) as writer:
-        files, directories = _tree (name)
-        there = {path: _read (name, writer, path) for path in files}
+        files, directories = namespace (name)
+        there = {path: read_everywhere (name, writer, path) for path in files}
         for client in clients:
             client.settle ({p: x for p, x in there.items () if p.startswith (client.root + "/")})
         for directory in ["/", *directories]:
