@@ -38,11 +38,14 @@ def pack (request):
 
 
 class Raw:
-    """A session with one daemon, or with an endpoint of an allocation on this machine."""
+    """A session with one daemon."""
 
     def __init__ (self, daemon, client=None, deadline=DEADLINE):
-        """client: 16 bytes, so that replies of changes are stored; b"" for none; None for random."""
-        port = daemon if isinstance (daemon, int) else int (daemon.get ("tcp_port"))
+        """daemon: one of the cluster's, an endpoint of an allocation, or a port here.  client: 16 bytes, so
+        that replies of changes are stored; b"" for none; None for random."""
+        host = daemon["host"] if isinstance (daemon, dict) else ""
+        port = daemon["tcp_port"] if isinstance (daemon, dict) else \
+            daemon if isinstance (daemon, int) else int (daemon.get ("tcp_port"))
         self.client = os.urandom (16) if client is None else client
         self.deadline = deadline
         self.given_up = threading.Event ()      # set by another thread: no reply will come
@@ -53,7 +56,7 @@ class Raw:
         self.socket.setsockopt (zmq.SNDHWM, 0)
         self.socket.setsockopt (zmq.RCVHWM, 0)
         self.socket.setsockopt (zmq.RECONNECT_IVL, 20)
-        self.socket.connect (f"tcp://127.0.0.1:{port}")
+        self.socket.connect (f"tcp://{host or '127.0.0.1'}:{port}")
 
     def close (self):
         self.socket.close (0)
@@ -152,11 +155,11 @@ class Writer:
         self.close ()
 
     def node (self, endpoint):
-        port = endpoint["tcp_port"]
-        if port not in self.nodes:
-            self.nodes[port] = Raw (port, client=b"", deadline=self.deadline)
-            self.nodes[port].given_up = self.name.given_up
-        return self.nodes[port]
+        where = endpoint["host"], endpoint["tcp_port"]
+        if where not in self.nodes:
+            self.nodes[where] = Raw (endpoint, client=b"", deadline=self.deadline)
+            self.nodes[where].given_up = self.name.given_up
+        return self.nodes[where]
 
     def ask (self, endpoint, op, payload=None, **fields):
         """The reply of a data node, which is asked again as long as it is busy: it may have joined the

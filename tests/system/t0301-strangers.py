@@ -4,88 +4,15 @@
 The other host is a network namespace, joined to this one by a pair of virtual interfaces."""
 import json
 import os
-import random
 import re
-import shutil
-import subprocess
 import sys
 import time
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import DEADLINE, Cluster, Skip, program, run, same_content, wait_for  # noqa: E402
+from cluster import DEADLINE, Cluster, run, same_content, wait_for  # noqa: E402
+from elsewhere import Elsewhere  # noqa: E402
 
 SOON = 5.0 * DEADLINE / 30.0
-
-
-def _ip (*arguments):
-    done = subprocess.run (["ip", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        raise Skip (f"ip {' '.join (arguments)}: {done.stdout.decode (errors='replace').strip ()}")
-
-
-class _Elsewhere:
-    """Another host: its address is .there, ours as it sees it .here, the network of both .network."""
-
-    def __init__ (self, ipv6=False):
-        if not shutil.which ("ip"):
-            raise Skip ("there is no ip(8)")
-        number = random.randrange (1 << 14)
-        self.name = f"litedfs{os.getpid ()}-{number}"
-        self.link = f"ldfs{number:x}"
-        base = f"198.18.{64 + number // 256 % 64}.{number % 64 * 4}"
-        net = f"fd00:51de:{number:x}::"
-        self.network = f"{net}/64" if ipv6 else f"{base}/30"
-        stem, last = base.rsplit (".", 1)
-        self.here = f"{net}1" if ipv6 else f"{stem}.{int (last) + 1}"
-        self.there = f"{net}2" if ipv6 else f"{stem}.{int (last) + 2}"
-        self.bits = "64" if ipv6 else "30"
-        self.more = ["nodad"] if ipv6 else []
-        self.host = f"[{self.here}]" if ipv6 else self.here
-
-    def __enter__ (self):
-        _ip ("netns", "add", self.name)
-        try:
-            _ip ("link", "add", self.link + "a", "type", "veth", "peer", "name", self.link + "b", "netns", self.name)
-            _ip ("addr", "add", f"{self.here}/{self.bits}", "dev", self.link + "a", *self.more)
-            _ip ("link", "set", self.link + "a", "up")
-            for what in (["addr", "add", f"{self.there}/{self.bits}", "dev", self.link + "b", *self.more],
-                         ["link", "set", self.link + "b", "up"], ["link", "set", "lo", "up"]):
-                _ip ("-n", self.name, *what)
-        except BaseException:
-            self.__exit__ ()
-            raise
-        return self
-
-    def __exit__ (self, *unused):
-        for what in (["netns", "del", self.name], ["link", "del", self.link + "a"]):
-            subprocess.run (["ip", *what], stderr=subprocess.DEVNULL)
-
-    def prefix (self):
-        return ["ip", "netns", "exec", self.name]
-
-    def run (self, *arguments, timeout=60):
-        """Run a command there: (status, stdout, stderr)."""
-        done = subprocess.run ([*self.prefix (), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, timeout=timeout)
-        return (done.returncode, done.stdout.decode (errors="replace"), done.stderr.decode (errors="replace"))
-
-    def get (self, port, path="/"):
-        """(status, body) of a GET from there."""
-        code = ("import http.client, sys\n"
-                "c = http.client.HTTPConnection (sys.argv[1], int (sys.argv[2]), timeout=5)\n"
-                "c.request ('GET', sys.argv[3])\n"
-                "a = c.getresponse ()\n"
-                "print (a.status)\n"
-                "sys.stdout.write (a.read ().decode ())\n")
-        status, out, err = self.run (sys.executable, "-c", code, self.here, str (port), path)
-        assert status == 0, err
-        number, body = out.split ("\n", 1)
-        return int (number), body
-
-    def litedfs (self, address, *arguments):
-        began = time.monotonic ()
-        out = self.run (program ("litedfs"), address, *arguments)
-        return (*out, time.monotonic () - began)
 
 
 # Asks every kind of port as a ZeroMQ peer: says "silence" if nothing that was sent got an answer.
@@ -105,7 +32,7 @@ else:
 
 
 def strangers_are_refused_on_every_port_and_told_what_to_set ():
-    with _Elsewhere () as there, Cluster (nodes=1) as c:
+    with Elsewhere () as there, Cluster (nodes=1) as c:
         for daemon in c.daemons ():
             daemon.wait_log (r"who may connect: 127.0.0.0/8, ::1 \(allow: in .*configuration.yml\)")
             ports = daemon.ports ()
@@ -134,7 +61,7 @@ def strangers_are_refused_on_every_port_and_told_what_to_set ():
 
 
 def a_data_node_that_is_a_stranger_says_so_in_its_log ():
-    with _Elsewhere () as there, Cluster (nodes=0) as c:
+    with Elsewhere () as there, Cluster (nodes=0) as c:
         node = c.add_node ()
         for tcp_port in (0, c.name.get ("tcp_port")):  # by HTTP, and by the ROUTER alone
             node.set (name_http_host=there.here, name_tcp_port=tcp_port)
@@ -153,7 +80,7 @@ def a_data_node_that_is_a_stranger_says_so_in_its_log ():
 
 def whom_allow_names_can_do_everything ():
     for ipv6 in (False, True):
-        with _Elsewhere (ipv6) as there:
+        with Elsewhere (ipv6) as there:
             every = "'::'" if ipv6 else "0.0.0.0"
             settings = {"allow": f'["{there.network}"]', "http_host": every, "tcp_host": every}
             with Cluster (nodes=2, block_size=1 << 20, name_settings=settings, data_settings=settings) as c:
@@ -172,7 +99,7 @@ def whom_allow_names_can_do_everything ():
 
 
 def a_data_node_on_another_host_works_with_clients_on_both ():
-    with _Elsewhere () as there:
+    with Elsewhere () as there:
         settings = {"allow": f"[{there.network}]"}
         with Cluster (nodes=1, block_size=1 << 20, name_settings=settings, data_settings=settings) as c:
             c.data[0].set (advertise_host=there.here)
@@ -198,7 +125,7 @@ def a_data_node_on_another_host_works_with_clients_on_both ():
 
 
 def allow_is_taken_over_at_sighup ():
-    with _Elsewhere () as there, Cluster (nodes=1) as c:
+    with Elsewhere () as there, Cluster (nodes=1) as c:
         assert there.get (c.name.http_port)[0] == 403
         for daemon in c.daemons ():
             daemon.set (allow=f"[{there.network}]")
