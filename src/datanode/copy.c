@@ -282,17 +282,23 @@ on_described (struct copy *self, int64_t now_ms, const struct disk_result *resul
 
 /* ---- events ------------------------------------------------------------------------------------- */
 
-/* A block is gone.  What the pipeline has of it ends by itself. */
+/* A block is gone by order.  The name node hears of copies that so are not made, too: it may count on them
+ * by now.  What the pipeline has of it ends by itself. */
 static void
 forget (struct copy *self, uint64_t block)
 {
     struct stream *stream = find_stream (self, STREAM_DESCRIBING, block);
 
-    if (stream != NULL)
+    if (stream != NULL && !stream->deleted) {
         stream->deleted = true;
+        self->calls.failed (self->calls.context, block, stream->item.target, LITEDFS_NOT_FOUND);
+    }
     for (size_t i = self->count; i > 0; i--)
-        if (self->queue[i - 1].block == block)
+        if (self->queue[i - 1].block == block) {
+            self->calls.failed (self->calls.context, block, self->queue[i - 1].target,
+                                LITEDFS_NOT_FOUND);
             remove_item (self, i - 1);
+        }
 }
 
 void
