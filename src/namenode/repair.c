@@ -240,6 +240,7 @@ any_lost (const struct repair *self, const struct nodes_view *nodes, int64_t now
 static int
 close_lost (struct repair *self, struct repair_run *run, litedfs_error_t *error)
 {
+    char block[BLOCK_ID_TEXT_SIZE];
     int rc = 0;
 
     for (size_t at = 0; at < copies_count (self->copies) && rc == 0; at++) {
@@ -249,6 +250,8 @@ close_lost (struct repair *self, struct repair_run *run, litedfs_error_t *error)
         rc = order_row_del (run->txn, copy->source, copy->order, error);
         if (rc == LITEDFS_NOT_FOUND)
             rc = 0;
+        log_debug (run->log, "the copy of block %s from node %u to node %u is given up",
+                   block_id_print (copy->block, block), copy->source, copy->target);
         agenda_add_block (self->agenda, copy->inode, copy->index);
         copies_close (self->copies, at);
         run->closed++;

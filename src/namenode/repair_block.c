@@ -427,6 +427,7 @@ order_copy (struct repair_run *run, const struct block_row *row, uint32_t source
     uint64_t to_send = copies_bytes_from (run->copies, source);
     uint64_t to_take = copies_bytes_to (run->copies, target);
     uint64_t bytes = (to_send > to_take ? to_send : to_take) + row->size;
+    char block[BLOCK_ID_TEXT_SIZE];
     struct copy copy = {.block = row->block,
                         .inode = row->inode,
                         .index = row->index,
@@ -439,11 +440,13 @@ order_copy (struct repair_run *run, const struct block_row *row, uint32_t source
                             run->now_ms + COPY_MS + (int64_t) (bytes / COPY_BYTES_A_MS)};
 
     int rc = orders_add (run->txn, source, ORDER_COPY, row->block, target, &copy.order, error);
-    if (rc == 0) {
-        copies_open (run->copies, &copy); // there is room: its source may send
-        run->ordered++;
-    }
-    return rc;
+    if (rc < 0)
+        return rc;
+    copies_open (run->copies, &copy); // there is room: its source may send
+    run->ordered++;
+    log_debug (run->log, "block %s is to be copied from node %u to node %u",
+               block_id_print (row->block, block), source, target);
+    return 0;
 }
 
 /* Order copies, up to need; *ordered is how many, *busy whether more could be ordered later. */
