@@ -277,13 +277,14 @@ nodes_check_twin (const struct nodes *self, const struct uuid *uuid, uint64_t se
     return 0;
 }
 
-/* Whether other nodes and clients see a difference. */
+/* Whether others see a difference.  One that was started anew is another one, although its end may not have
+ * been noticed, or taken for our own fault: what it had not finished is forgotten. */
 static bool
 looks_different (const struct node *a, const struct node *b)
 {
-    return a->online != b->online || strcmp (a->host, b->host) != 0 ||
-           a->tcp_port != b->tcp_port || a->chain_port != b->chain_port ||
-           strcmp (a->zone, b->zone) != 0;
+    return a->incarnation != b->incarnation || a->online != b->online ||
+           strcmp (a->host, b->host) != 0 || a->tcp_port != b->tcp_port ||
+           a->chain_port != b->chain_port || strcmp (a->zone, b->zone) != 0;
 }
 
 int

@@ -7,8 +7,8 @@
  *
  * The model.  A node is known by its number for ever; it is online while it has a session that was
  * heard lately.  A session is a connection; its number comes from rpc/router, is never 0 and never used
- * again.  Every change that other nodes care about (a node
- * is new, moved, came or went) takes the next version of the node table, so that a heartbeat can be
+ * again.  Every change that others care about (a node is new, moved, came or went, or its process is
+ * another one) takes the next version of the node table, so that a heartbeat can be
  * answered with what changed since.  What others need is handed out as a view: a copy that never
  * changes, counted, to be read by any thread.
  *
@@ -41,8 +41,9 @@ struct node {
     char zone[NODES_HOST_SIZE];
     char version[NODES_VERSION_SIZE];
     bool online;
-    bool suspect; // several uploads could not write to it lately
-    bool excused; // in maintenance
+    uint64_t incarnation; // another one each time its process starts
+    bool suspect;         // several uploads could not write to it lately
+    bool excused;         // in maintenance
     struct node_duty duty;
     int64_t changed_wall_ms; // when it came or went; 0: not since the name node started
     int64_t heard_wall_ms;   // 0: not since the name node started

@@ -17,6 +17,7 @@ struct registration {
     uint64_t token;
     uint64_t session; // 0: it has ended
     struct uuid uuid;
+    uint64_t incarnation;
     struct node_storage storage;
     int64_t interval_ms;
     int64_t timeout_ms;

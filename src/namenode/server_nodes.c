@@ -94,6 +94,7 @@ server_on_register (void *context, struct request *request, litedfs_error_t *err
         .token = ++self->last_token,
         .session = request->route.session,
         .uuid = fields.uuid,
+        .incarnation = fields.incarnation,
         .storage = {fields.storage_total, fields.storage_used, fields.storage_free,
                     fields.storage_full, fields.blocks},
         .interval_ms = (int64_t) fields.heartbeat_interval,
@@ -194,6 +195,7 @@ enter_node (struct server *self, const struct registration *pending, uint32_t nu
     if (rc < 0)
         return rc;
     fill_from_row (&node, &row);
+    node.incarnation = pending->incarnation;
     node.storage_total = pending->storage.total;
     node.storage_used = pending->storage.used;
     node.storage_free = pending->storage.free;

@@ -241,6 +241,23 @@ START_TEST (the_table_changes_with_what_others_see_and_not_with_heartbeats)
 }
 END_TEST
 
+START_TEST (a_node_that_was_started_anew_is_noticed_though_it_was_never_seen_to_go)
+{
+    struct node node = make_node (1);
+
+    node.incarnation = 7;
+    ck_assert_int_eq (nodes_register (nodes, &node, 11, 1000, 30000, 0, 0, &error), 0);
+    uint64_t version = table_version ();
+    ck_assert_uint_eq (nodes_detached (nodes, 11), 1);
+    ck_assert_int_eq (nodes_register (nodes, &node, 12, 1000, 30000, 10, 10, &error), 0);
+    ck_assert_uint_eq (table_version (), version); // the same process, by another connection
+    ck_assert_uint_eq (nodes_detached (nodes, 12), 1);
+    node.incarnation = 8;
+    ck_assert_int_eq (nodes_register (nodes, &node, 13, 1000, 30000, 20, 20, &error), 0);
+    ck_assert_uint_eq (table_version (), version + 1);
+}
+END_TEST
+
 START_TEST (heartbeats_tell_the_storage)
 {
     struct node_storage storage = {
@@ -466,6 +483,7 @@ UNIT_MAIN_FIXTURE (
     silence_longer_than_the_timeout_takes_a_node_offline_and_a_beat_brings_it_back,
     silence_while_we_did_not_listen_is_forgiven, a_twin_is_refused_while_the_first_one_is_heard,
     a_session_is_one_node, the_table_changes_with_what_others_see_and_not_with_heartbeats,
+    a_node_that_was_started_anew_is_noticed_though_it_was_never_seen_to_go,
     heartbeats_tell_the_storage, two_uploads_make_a_node_suspect_for_a_minute_and_one_does_not,
     what_was_said_long_ago_makes_nobody_suspect, many_nodes_are_found,
     nodes_of_before_the_start_are_waited_for_until_all_were_heard_or_the_wait_is_over)
