@@ -85,10 +85,11 @@ def infos (name, files):
 
 
 def lacking (infos):
-    """{path: what is wrong with its copies}."""
+    """{path: what is wrong with its copies}.  Holders that are offline are expected back, and do not count."""
     out = {}
     for path, info in infos.items ():
-        counts = [len (set (block["nodes"])) for block in info["blocks"]]
+        online = {endpoint["node"] for endpoint in info["nodes"] if endpoint.get ("online", True)}
+        counts = [len (online & set (block["nodes"])) for block in info["blocks"]]
         if info["current_replica"] != info["replica"] or any (n != info["replica"] for n in counts):
             out[path] = f"{info['current_replica']} of {info['replica']}, by block " + \
                 " ".join (f"{b['id']:016x}@{b['nodes']}" for b in info["blocks"])
@@ -126,26 +127,29 @@ def _wrong_on_disk (number, data_path, wanted):
 
 
 def poll (what, find, deadline):
-    """Wait until find gives nothing wrong any more; what it gave last is the reason of the failure."""
-    end = time.monotonic () + deadline
+    """Wait until find gives nothing wrong any more; what it gave last is the reason of the failure, and what
+    this gives if all is well in the end."""
+    end, last = time.monotonic () + deadline, []
     while True:
         wrong = find ()
         if not wrong:
-            return
+            return last
         if time.monotonic () > end:
             lines = [f"{k}: {v}" for k, v in wrong.items ()] if isinstance (wrong, dict) else wrong
             raise AssertionError (f"not within {deadline} s: {what}; {len (lines)} are not:\n" +
                                   "\n".join (str (x) for x in lines[:20]))
+        last = wrong
         time.sleep (0.1)
 
 
-def disks_as_known (c, name, files):
+def disks_as_known (c, name, files, deadline=2 * DEADLINE):
     """Wait until each data node has, on disk and in its index, the blocks of these files that the name node
-    believes it to hold, and nothing else.  name: a Raw session with the name node."""
+    believes it to hold, and nothing else; gives what was wrong last.  name: a Raw session with the name
+    node."""
     numbers = {d: c.node (d)["id"] for d in c.data}
 
     def wrong ():
         wanted = _wanted_on (infos (name, files))
         return [line for d in c.data for line in _wrong_on_disk (
             numbers[d], os.path.join (d.directory, d.get ("data_path")), wanted.get (numbers[d], {}))]
-    poll ("disks, indexes and metadata are the same", wrong, 4 * DEADLINE)
+    return poll ("disks, indexes and metadata are the same", wrong, deadline)

@@ -88,13 +88,15 @@ def _copy (name, writer, path, block, endpoint):
 
 
 def read_everywhere (name, writer, path):
-    """(content, replica) of a file, after each block was read from every node that is said to hold it."""
+    """(content, replica) of a file, after each block was read from every node that is said to hold it and is
+    online."""
     info = name.ok ("file.info", path=path)
-    endpoints = {endpoint["node"]: endpoint for endpoint in info["nodes"]}
+    endpoints = {endpoint["node"]: endpoint for endpoint in info["nodes"] if endpoint.get ("online", True)}
     content = b""
     for block in info["blocks"]:
         assert len (set (block["nodes"])) == len (block["nodes"]) > 0, f"{path}: {block}"
-        copies = {_copy (name, writer, path, block, endpoints[number]) for number in block["nodes"]}
+        copies = {_copy (name, writer, path, block, endpoints[number]) for number in block["nodes"]
+                  if number in endpoints}
         copies.discard (None)
         assert len (copies) == 1, f"{path}: {len (copies)} different copies of {block}"
         content += copies.pop ()

@@ -5,6 +5,7 @@ At most two data nodes are in trouble at a time, unless all are killed at once. 
 stopped and starved like the others but lives through the whole storm, so that what it gained can be seen."""
 import collections
 import heapq
+import os
 import random
 import signal
 import threading
@@ -15,10 +16,18 @@ from cluster import DEADLINE, is_stopped
 # What happens, and how often.
 EVENTS = {"kill a data node": 30, "stop a data node": 20, "end a data node": 6, "kill two data nodes": 6,
           "kill a data node twice": 6, "kill the name node": 8, "stop the name node": 8, "end the name node": 3,
-          "kill everything": 3, "fill a disk": 6, "kill a client": 14, "add a node": 3}
+          "kill everything": 3, "fill a disk": 6, "kill a client": 14, "add a node": 3,
+          "let a data node fail": 8, "let the name node fail": 3}
 MOST_NODES = 6
 IN_TROUBLE = 2
 GAP = 0.7           # seconds between two events, on average
+FAULT_EXIT = 99
+# Where a daemon dies or an operation of its disk fails, in builds with --enable-fault: {point: what happens}.
+DATA_POINTS = {**{f"blockstore_{point}": "exit" for point in (
+    "after_data", "after_trailer", "after_file_sync", "before_commit", "after_commit", "after_rename",
+    "before_execute", "after_execute", "after_unlink", "before_join")},
+    **{f"blockstore_{point}_error": "error" for point in ("pwrite", "full", "sync", "finish", "commit")}}
+NAME_POINTS = {"metastore_before_commit": "exit", "metastore_after_commit": "exit"}
 
 
 class Chaos:
@@ -37,6 +46,7 @@ class Chaos:
         self.numbers = 0
         self.busy = set ()      # daemons in trouble
         self.ending = {}        # daemon that was told to end: by when
+        self.armed = {}         # daemon with a fault point set: which
         self.trouble = None
         self.stopping = threading.Event ()
         self.thread = threading.Thread (target=self._run, daemon=True)
@@ -51,6 +61,9 @@ class Chaos:
         while self.pending or self.ending:
             self._tick (all_of_it=True)
             time.sleep (0.02)
+        for daemon in list (self.armed):
+            daemon.kill ()      # no fault from now on
+        self.armed.clear ()
         for daemon in self.c.daemons ():
             if daemon.process is None:
                 self._start (daemon)
@@ -196,9 +209,30 @@ class Chaos:
             self._say (kind, daemon)
             self._start (daemon)
 
+    def _arm (self, kind, daemon, points, other, passage):
+        """Start it anew, to die or fail when it passes a point for the n-th time."""
+        if os.environ.get ("FAULT") != "yes":
+            return
+        point = sorted (points)[int (other * len (points))]
+        self.armed[daemon] = f"{point}={points[point]}:{passage}"
+        self._begin (kind, daemon, self.armed[daemon])
+        daemon.kill ()
+        daemon.start (wait=False, env={"LITEDFS_FAULT": self.armed[daemon]})
+        self.busy.discard (daemon)
+
+    def _let_a_data_node_fail (self, kind, who, other, long):
+        daemon = self._victim (who, kill=True)
+        if daemon:
+            self._arm (kind, daemon, DATA_POINTS, other, 1 + int (20 * long * long))
+
+    def _let_the_name_node_fail (self, kind, who, other, long):
+        if self.c.name not in self.busy and self.c.name not in self.spared:
+            self._arm (kind, self.c.name, NAME_POINTS, other, 1 + int (200 * long * long))
+
     # What ends them.
 
     def _start (self, daemon):
+        self.armed.pop (daemon, None)
         daemon.start (wait=False)
 
     def _start_again (self, daemon):
@@ -228,7 +262,12 @@ class Chaos:
                     assert time.monotonic () < self.ending[daemon], f"{daemon.directory} does not end"
                     continue
                 del self.ending[daemon]
-                assert status == 0, f"{daemon.directory} ended with {status}\n{daemon.said ()}"
+                assert status == 0 or (status == FAULT_EXIT and daemon in self.armed), f"{daemon.directory} ended with {status}\n{daemon.said ()}"
+                daemon.process = None
+                self._start_again (daemon)
+            elif status == FAULT_EXIT and daemon in self.armed:
+                self.count["kill at a point"] += 1
+                self._say ("it died at its point", daemon, self.armed[daemon])
                 daemon.process = None
                 self._start_again (daemon)
             elif status is not None:

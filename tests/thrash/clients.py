@@ -299,7 +299,8 @@ class Script (Worker):
 
 
 class Command (Worker):
-    """litedfs, a process for each step, that may be killed in the middle."""
+    """litedfs, a process for each step, that may be killed in the middle.  It says so if the outcome is not
+    known."""
 
     process = None
 
@@ -321,9 +322,9 @@ class Command (Worker):
         err = err.decode (errors="replace").strip ()
         if process.returncode == 0:
             return DONE, out
-        if process.returncode in (-9, 7):
+        if process.returncode == -9 or "not known" in err:
             return DOUBT, f"status {process.returncode} {err}"
-        assert process.returncode in (1, 5, 6) and err.startswith ("litedfs: "), \
+        assert process.returncode in (1, 5, 6, 7) and err.startswith ("litedfs: "), \
             f"{arguments}: status {process.returncode}: {err}"
         return REFUSED, err
 

@@ -9,9 +9,12 @@ from model import content
 from raw import Raw, Writer
 from replicas import namespace, read_everywhere
 
+# Longer than all delays and timeouts of a plan, and shorter than the minute after which an order that was lost is
+# given anew: nothing should be lost.
+WITHIN = 1.5 * DEADLINE
 # What a daemon may have more of at a settled point than at the one before.
 RSS_GROWTH = 24 << 20
-DESCRIPTORS_GROWTH = 150
+DESCRIPTORS_GROWTH = 320     # a data node keeps up to 256 block files open for readers
 
 
 def _locks (name):
@@ -41,15 +44,17 @@ def settled (c, clients, trace):
         poll ("all leases have ended", lambda: _locks (name), 2 * DEADLINE)
         files = _namespace_is_as_known (name, clients)
         said = [f"namespace {time.monotonic () - began:.1f} s"]
-        poll ("every file has its copies", lambda: lacking (infos (name, files)), 4 * DEADLINE)
+        poll ("every file has its copies", lambda: lacking (infos (name, files)), WITHIN)
         said.append (f"copies {time.monotonic () - began:.1f} s")
-        disks_as_known (c, name, files)
+        last = disks_as_known (c, name, files, WITHIN)
         said.append (f"disks {time.monotonic () - began:.1f} s")
         for path, file in files.items ():
             got, replica = read_everywhere (name, writer, path)
             assert (got, replica) == (content (file), file.replica), f"{path}: other bytes than {file}"
         assert not lacking (infos (name, files)), "copies went away while nothing happened"
         said.append (f"bytes {time.monotonic () - began:.1f} s")
+    for line in last[:10]:
+        trace ("the last thing that was wrong: " + line)
     trace ("settled: " + ", ".join (said))
     print ("# settled: " + ", ".join (said), flush=True)
     return files

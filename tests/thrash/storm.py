@@ -9,6 +9,8 @@ import time
 from chaos import Chaos
 from clients import Command, Script
 from cluster import DEADLINE, Cluster, Disk, Skip, wait_for
+from nodedisk import infos, lacking, poll
+from raw import Raw
 from settle import no_growth, settled, usage
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -28,10 +30,12 @@ class _Trace:
     def __call__ (self, line):
         self.lines.append (f"{time.strftime ('%H:%M:%S')} {time.monotonic () - self.began:8.3f} {line}")
 
-    def keep (self, c, seed):
-        """After a failure."""
+    def show (self):
+        """The end of it, after a failure."""
         for line in list (self.lines)[-60:]:
             print ("# " + line)
+
+    def keep (self, c, seed):
         to = os.environ.get ("THRASH_KEEP")
         if not to:
             return
@@ -56,7 +60,8 @@ class _Plan:
         self.name_settings = {"delete_delay": dice.choice (("0", "0.2", "1")),
                               "repair_delay": dice.choice ((0, 1, 3, 10))}
         self.data_settings = {"heartbeat_interval": "0.5", "heartbeat_timeout": dice.choice ((2, 5, 30)),
-                              "pipeline_timeout": dice.choice ((1, 2, 5)), "retry_interval": "0.5"}
+                              "pipeline_timeout": dice.choice ((1, 2, 5)), "write_timeout": dice.choice ((5, 20)),
+                              "retry_interval": "0.5"}
         self.dice = dice
 
     def __str__ (self):
@@ -114,16 +119,38 @@ def thrash (seconds):
         _thrash_on (None, plan, seed, seconds, trace)
 
 
+def _lose_a_disk (c, plan, disks, clients, trace):
+    """One that has the last copy of nothing is erased, and its node joins as a new one."""
+    daemon = plan.dice.choice ([d for d in c.data if d not in disks])
+    with Raw (c.name) as name:
+        for entries in (client.model.entries for client in clients):
+            for path, file in entries.items ():
+                if file and file.replica == 1:
+                    name.ok ("file.update", path=path, replica=2)
+                    entries[path] = file._replace (replica=2)
+        files = [p for client in clients for p, x in client.model.entries.items () if x]
+        poll ("every file has two copies", lambda: lacking (infos (name, files)), 4 * DEADLINE)
+    trace (f"the disk of {daemon.directory} is lost")
+    daemon.kill ()
+    data = os.path.join (daemon.directory, daemon.get ("data_path"))
+    shutil.rmtree (data)
+    os.mkdir (data)
+    daemon.start (wait=False)
+
+
 def _thrash_on (disk, plan, seed, seconds, trace):
     with Cluster (nodes=NODES - bool (disk), block_size=plan.block_size, start=False,
                   name_settings=plan.name_settings, data_settings=plan.data_settings) as c:
         disks = {c.add_node (data_path=disk.path): disk} if disk else {}
         c.start ()
         clients = [kind (c, number, seed, plan.sizes, trace) for number, kind in enumerate (CLIENTS, 1)]
-        events, lasted, used = collections.Counter (), 0, {}
+        events, lasted, lost, used = collections.Counter (), 0, 0, {}
         try:
             storms = max (1, round (seconds / STORM))
             for number in range (1, storms + 1):
+                if number > 1 and plan.dice.random () < 0.5:
+                    _lose_a_disk (c, plan, disks, clients, trace)
+                    lost += 1
                 events += _storm (c, plan, number, seconds / storms, clients, disks, trace)
                 files = settled (c, clients, trace)
                 now = usage (c)
@@ -132,9 +159,12 @@ def _thrash_on (disk, plan, seed, seconds, trace):
                 _report (c, number, clients, events, files, used)
             assert files, "no file is left"
         except BaseException:
-            trace.keep (c, seed)
+            trace.show ()
             raise
-        print (f"# {lasted} daemons that lived through a storm were compared with themselves", flush=True)
+        finally:
+            trace.keep (c, seed)
+        print (f"# {lasted} daemons that lived through a storm were compared with themselves, {lost} disks were "
+               "lost", flush=True)
 
 
 def _report (c, number, clients, events, files, used):
