@@ -13,7 +13,7 @@ from replicas import namespace, read_everywhere
 # given anew: nothing should be lost.
 WITHIN = 1.5 * DEADLINE
 # What a daemon may have more of at a settled point than at the one before.
-RSS_GROWTH = 24 << 20
+RSS_GROWTH = 32 << 20       # 20 MiB was the most that one had at all
 DESCRIPTORS_GROWTH = 320     # a data node keeps up to 256 block files open for readers
 
 

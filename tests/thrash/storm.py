@@ -62,7 +62,11 @@ class _Plan:
         self.data_settings = {"heartbeat_interval": "0.5", "heartbeat_timeout": dice.choice ((2, 5, 30)),
                               "pipeline_timeout": dice.choice ((1, 2, 5)), "write_timeout": dice.choice ((5, 20)),
                               "retry_interval": "0.5"}
-        self.dice = dice
+        self.seed = seed
+
+    def dice (self, what, number):
+        """For the n-th of something: what one draws does not change what another one gets."""
+        return random.Random (f"{self.seed} {what} {number}")
 
     def __str__ (self):
         return f"block_size {self.block_size}, {self.name_settings}, {self.data_settings}"
@@ -77,8 +81,8 @@ def _raise_troubles (chaos, clients):
 
 def _storm (c, plan, number, seconds, clients, disks, trace):
     """One of them; gives the events by kind."""
-    dice = random.Random (f"{plan.dice.getrandbits (64)} storm {number}")
-    spared = {dice.choice (c.data), *(() if number % 2 else [c.name])}
+    dice = plan.dice ("storm", number)
+    spared = {c.data[int (dice.random () * len (c.data))], *(() if number % 2 else [c.name])}
     chaos = Chaos (c, dice, disks, spared, clients, trace)
     trace (f"storm {number}: {', '.join (d.directory for d in spared)} will not be killed")
     before = [sum (client.done.values ()) for client in clients]
@@ -119,9 +123,9 @@ def thrash (seconds):
         _thrash_on (None, plan, seed, seconds, trace)
 
 
-def _lose_a_disk (c, plan, disks, clients, trace):
+def _lose_a_disk (c, dice, disks, clients, trace):
     """One that has the last copy of nothing is erased, and its node joins as a new one."""
-    daemon = plan.dice.choice ([d for d in c.data if d not in disks])
+    daemon = dice.choice ([d for d in c.data if d not in disks])
     with Raw (c.name) as name:
         for entries in (client.model.entries for client in clients):
             for path, file in entries.items ():
@@ -144,12 +148,13 @@ def _thrash_on (disk, plan, seed, seconds, trace):
         disks = {c.add_node (data_path=disk.path): disk} if disk else {}
         c.start ()
         clients = [kind (c, number, seed, plan.sizes, trace) for number, kind in enumerate (CLIENTS, 1)]
-        events, lasted, lost, used = collections.Counter (), 0, 0, {}
+        events, lasted, lost, used = collections.Counter (), 0, 0, usage (c)
         try:
             storms = max (1, round (seconds / STORM))
             for number in range (1, storms + 1):
-                if number > 1 and plan.dice.random () < 0.5:
-                    _lose_a_disk (c, plan, disks, clients, trace)
+                dice = plan.dice ("disk", number)
+                if number > 1 and dice.random () < 0.5:
+                    _lose_a_disk (c, dice, disks, clients, trace)
                     lost += 1
                 events += _storm (c, plan, number, seconds / storms, clients, disks, trace)
                 files = settled (c, clients, trace)
@@ -158,6 +163,7 @@ def _thrash_on (disk, plan, seed, seconds, trace):
                 used = now
                 _report (c, number, clients, events, files, used)
             assert files, "no file is left"
+            assert lasted > 0 or os.environ.get ("SANITIZE", "no") not in ("", "no"), "nothing lived through it"
         except BaseException:
             trace.show ()
             raise
