@@ -8,16 +8,17 @@ import heapq
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
-from cluster import DEADLINE, is_stopped
+from cluster import DEADLINE, is_stopped, program, wait_for
 
 # What happens, and how often.
 EVENTS = {"kill a data node": 30, "stop a data node": 20, "end a data node": 6, "kill two data nodes": 6,
           "kill a data node twice": 6, "kill the name node": 8, "stop the name node": 8, "end the name node": 3,
           "kill everything": 3, "fill a disk": 6, "kill a client": 14, "add a node": 3,
-          "let a data node fail": 8, "let the name node fail": 3}
+          "let a data node fail": 8, "let the name node fail": 3, "drain a data node": 4}
 MOST_NODES = 6
 IN_TROUBLE = 2
 GAP = 0.7           # seconds between two events, on average
@@ -47,6 +48,9 @@ class Chaos:
         self.busy = set ()      # daemons in trouble
         self.ending = {}        # daemon that was told to end: by when
         self.armed = {}         # daemon with a fault point set: which
+        self.draining = {}      # data node: its number
+        self.drained = set ()   # the numbers of all that were told to drain in this storm
+        self.told = []          # litedfs processes
         self.trouble = None
         self.stopping = threading.Event ()
         self.thread = threading.Thread (target=self._run, daemon=True)
@@ -72,6 +76,11 @@ class Chaos:
         for disk in self.disks.values ():
             disk.empty ()
         self.busy.clear ()
+        wait_for ("the name node answers", self.c.name.answers)
+        for process in self.told:
+            process.wait ()
+        for number in self.drained:
+            self.c.litedfs ("node", "undrain", str (number))
 
     def killed (self):
         return sum (n for what, n in self.count.items () if what.startswith ("kill") and what != "kill a client")
@@ -228,6 +237,34 @@ class Chaos:
     def _let_the_name_node_fail (self, kind, who, other, long):
         if self.c.name not in self.busy and self.c.name not in self.spared:
             self._arm (kind, self.c.name, NAME_POINTS, other, 1 + int (200 * long * long))
+
+    def _drain_a_data_node (self, kind, who, other, long):
+        """One at a time, so that there is room for three copies; whether it comes to its end is all the same."""
+        daemon = self.c.data[int (who * len (self.c.data))]
+        if self.draining or self.c.name in self.busy:
+            return
+        try:
+            about = self.c.node (daemon)
+        except (OSError, AssertionError):       # the name node is just starting
+            return
+        if about:
+            self.count[kind] += 1
+            self.draining[daemon] = about["id"]
+            self.drained.add (about["id"])
+            self._say (kind, daemon)
+            self._tell ("drain", about["id"])
+            self._later (10 * long, self._undrain, daemon)
+
+    def _undrain (self, daemon):
+        self._say ("undrain", daemon)
+        self._tell ("undrain", self.draining[daemon])
+        self.draining.clear ()
+
+    def _tell (self, what, number):
+        """Without waiting for it: the name node may be away."""
+        self.told = [p for p in self.told if p.poll () is None]
+        self.told.append (subprocess.Popen ([program ("litedfs"), self.c.address (), "node", what, str (number)],
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
     # What ends them.
 
