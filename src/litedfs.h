@@ -286,6 +286,9 @@ typedef struct {
     uint64_t blocks_sole; // nobody else has,
     uint64_t bytes_sole;
     uint64_t blocks_stuck; // more copies are wanted than there are nodes that serve
+    uint64_t quarantined;  // of its blocks: nobody owns them
+    uint64_t quarantined_bytes;
+    uint64_t quarantined_since_ms; // when the oldest of them was first seen; 0: there is none
 } litedfs_node_t;
 
 typedef struct {

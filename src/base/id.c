@@ -209,6 +209,22 @@ block_id_counter (uint64_t id)
     return id & BLOCK_COUNTER_MAX;
 }
 
+uint64_t
+block_id_hash (uint64_t id)
+{
+    uint64_t z = id + UINT64_C (0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C (0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+uint32_t
+block_id_bucket (uint64_t id)
+{
+    return (uint32_t) (block_id_hash (id) >> 54);
+}
+
 char *
 block_id_print (uint64_t id, char out[BLOCK_ID_TEXT_SIZE])
 {

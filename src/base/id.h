@@ -81,6 +81,16 @@ uint64_t block_id (uint32_t epoch, uint64_t counter);
 uint32_t block_id_epoch (uint64_t id);
 uint64_t block_id_counter (uint64_t id);
 
+/* What data nodes and the name node compare inventories by.  A block id is hashed with splitmix64's last
+ * step,
+ *   z = id + 0x9e3779b97f4a7c15; z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+ *   z = (z ^ z >> 27) * 0x94d049bb133111eb; z = z ^ z >> 31
+ * and belongs to the bucket that the hash's upper 10 bits name. */
+#define BLOCK_ID_BUCKETS 1024
+
+uint64_t block_id_hash (uint64_t id);
+uint32_t block_id_bucket (uint64_t id);
+
 /* 16 lower-case hex digits; returns out. */
 char *block_id_print (uint64_t id, char out[BLOCK_ID_TEXT_SIZE]);
 

@@ -140,6 +140,21 @@ print_repair (const litedfs_repair_t *repair)
                      left_s / 3600, left_s / 60 % 60, left_s % 60);
 }
 
+/* How many blocks nobody owns, on all nodes; nothing if there is none. */
+static void
+print_quarantined (const litedfs_cluster_t *cluster)
+{
+    uint64_t blocks = 0, bytes = 0;
+
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        blocks += cluster->nodes[i].quarantined;
+        bytes += cluster->nodes[i].quarantined_bytes;
+    }
+    if (blocks > 0)
+        print_field (stdout, "quarantined", "%" PRIu64 " blocks, %" PRIu64 " bytes", blocks,
+                     bytes);
+}
+
 static int
 print_cluster (const litedfs_cluster_t *cluster, const litedfs_repair_t *repair, uint64_t width,
                litedfs_error_t *error)
@@ -156,6 +171,7 @@ print_cluster (const litedfs_cluster_t *cluster, const litedfs_repair_t *repair,
     print_field (stdout, "bytes", "%" PRIu64, cluster->bytes);
     print_field (stdout, "nodes", "%zu (%zu online, %zu offline)", cluster->node_count,
                  cluster->online_count, cluster->node_count - cluster->online_count);
+    print_quarantined (cluster);
     print_repair (repair);
     const struct print_table table = {.names = names,
                                       .first = 1,

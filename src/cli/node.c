@@ -45,11 +45,20 @@ duty_json (const litedfs_node_t *node)
                       print_json_number (node->blocks_stuck));
 }
 
+/* Blocks that nobody owns. */
+static json_t *
+quarantined_json (const litedfs_node_t *node)
+{
+    return json_pack ("{so so so}", "blocks", print_json_number (node->quarantined), "bytes",
+                      print_json_number (node->quarantined_bytes), "since",
+                      print_json_time (node->quarantined_since_ms));
+}
+
 json_t *
 node_json (const litedfs_node_t *node)
 {
     return json_pack (
-        "{so ss so so so ss so so so sb so so so so so}", "id", print_json_number (node->id),
+        "{so ss so so so ss so so so sb so so so so so so}", "id", print_json_number (node->id),
         "node_id", node->node_id, "host", print_json_text (node->host), "http_port",
         print_json_number (node->http_port), "version", print_json_text (node->version),
         "status", node_status (node), "storage_total", print_json_number (node->storage_total),
@@ -59,5 +68,6 @@ node_json (const litedfs_node_t *node)
         "last_heartbeat", print_json_time (node->last_heartbeat_ms), "duty", duty_json (node),
         "maintenance_until",
         node->maintenance_until_ms ? print_json_time (node->maintenance_until_ms)
-                                   : json_null ());
+                                   : json_null (),
+        "quarantined", quarantined_json (node));
 }

@@ -378,6 +378,9 @@ add_nodes (litedfs_cluster_t *out, const struct cluster_info_reply *page, const 
             .blocks_sole = from->blocks_sole,
             .bytes_sole = from->bytes_sole,
             .blocks_stuck = from->blocks_stuck,
+            .quarantined = from->quarantined,
+            .quarantined_bytes = from->quarantined_bytes,
+            .quarantined_since_ms = from->quarantined_since,
         };
         print_id (&from->node_id, to->node_id);
         if (!to->host || !to->version || !to->zone)

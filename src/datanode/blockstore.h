@@ -297,11 +297,60 @@ int blockstore_changes (struct blockstore *self, uint64_t after, size_t max,
  * before does nothing.  LITEDFS_INVALID for one that was not given yet. */
 int blockstore_confirm (struct blockstore *self, uint64_t seq, litedfs_error_t *error);
 
-/* Report every block anew, with numbers above both `above` and blockstore_seq, in place of the changes
- * that are listed.  For when the reporter's other side knows a higher number than blockstore_seq (the
- * index was rebuilt, or the disk is an old copy), or a lower one than blockstore_confirmed (the other
- * side is an old copy). */
-int blockstore_report_anew (struct blockstore *self, uint64_t above, litedfs_error_t *error);
+/* Forget the changes that are listed, and number the next ones above both `above` and blockstore_seq.  For
+ * when the reporter's other side knows a higher number than blockstore_seq (the index was rebuilt, or the
+ * disk is an old copy), or a lower one than blockstore_confirmed (the other side is an old copy): then
+ * numbers say nothing, and inventories are to be compared. */
+int blockstore_resume (struct blockstore *self, uint64_t above, litedfs_error_t *error);
+
+/* ---- inventories ------------------------------------------------------------------------------- */
+
+/* What is here of the ids of a bucket (block_id_bucket): XOR of block_id_hash, and how many. */
+struct blockstore_digest {
+    uint64_t hash;
+    uint64_t count;
+};
+
+/* The digests of all BLOCK_ID_BUCKETS buckets as of the change confirmed last, *out_seq: what is listed as
+ * a change is taken back.  Whoever confirms calls it. */
+int blockstore_digests (struct blockstore *self, struct blockstore_digest *out,
+                        uint64_t *out_seq, litedfs_error_t *error);
+
+/* The most blocks of which a listing keeps the ids: 8 MiB. */
+#define BLOCKSTORE_LISTING_MAX ((uint64_t) 1 << 20)
+
+/* A list of the blocks of some buckets, in order of bucket, then id, to be had in pages.  Blocks that are
+ * added after it was made may be in it or not, those that are removed are not in later pages. */
+struct blockstore_listing;
+
+/* Make one of as many of the buckets (a bit each, bit b % 8 of byte b / 8), the first ones, as have
+ * BLOCKSTORE_LISTING_MAX blocks together, but of one at least; their bits are cleared.  Reads every id.
+ * Every block of these buckets that is here now is in it.  LITEDFS_MEMORY. */
+int blockstore_listing_new (struct blockstore_listing **out, struct blockstore *store,
+                            uint8_t buckets[BLOCK_ID_BUCKETS / 8], litedfs_error_t *error);
+void blockstore_listing_destroy (struct blockstore_listing **self);
+
+/* The change as of which it is complete.  Does not block. */
+uint64_t blockstore_listing_seq (const struct blockstore_listing *self);
+
+/* What one message takes of it. */
+struct blockstore_page {
+    uint64_t seq; // the last change when the blocks were looked up
+    struct wire_range ranges[BLOCK_ID_BUCKETS]; // that it covers
+    size_t ranges_count;                        // 0: the listing is at its end
+    struct wire_present *blocks;                // room for `max`
+    size_t count;
+    size_t max;
+};
+
+/* Fill a page with what comes after the position; then, when it is known how much of it was taken, move the
+ * position behind (bucket, block). */
+int blockstore_listing_page (struct blockstore_listing *self, struct blockstore_page *page,
+                             litedfs_error_t *error);
+void blockstore_listing_advance (struct blockstore_listing *self, uint32_t bucket,
+                                 uint64_t block);
+
+/* ---- upkeep ------------------------------------------------------------------------------------ */
 
 /* Forget tombstones that are due, and keep the index in shape.  Every minute or so. */
 int blockstore_expire (struct blockstore *self, litedfs_error_t *error);

@@ -306,8 +306,11 @@ index_commit (struct index_txn *txn, litedfs_error_t *error)
     rc = mdb_txn_commit (txn->handle);
     txn->handle = NULL;
     pthread_rwlock_unlock (&txn->index->map);
-    if (rc == 0)
+    if (rc == 0) {
+        index_publish_digests (txn->index, txn->state.seq);
         return 0;
+    }
+    index_restore_digests (txn->index);
     if (rc != ENOSPC && rc != ENOMEM && rc != MDB_MAP_FULL)
         atomic_store (&txn->index->failed, true);
     rc = index_error (txn->index, rc, error);
@@ -323,6 +326,8 @@ index_abort (struct index_txn *txn)
     mdb_txn_abort (txn->handle);
     txn->handle = NULL;
     pthread_rwlock_unlock (&txn->index->map);
+    if (txn->writes)
+        index_restore_digests (txn->index);
 }
 
 int
@@ -356,6 +361,7 @@ index_add (struct index_txn *txn, struct blockstore_block *row, litedfs_error_t 
         rc = put_block (txn, row, error);
     txn->state.blocks++;
     txn->state.bytes += row->size;
+    index_count_block (txn->index, row->block, 1);
     return rc;
 }
 
@@ -372,6 +378,7 @@ index_remove (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
         return rc;
     txn->state.blocks--;
     txn->state.bytes -= row.size;
+    index_count_block (txn->index, block, -1);
     return 0;
 }
 
@@ -513,22 +520,8 @@ index_confirm (struct index_txn *txn, uint64_t seq, litedfs_error_t *error)
     return 0;
 }
 
-static int
-renumber_row (const MDB_val *key, const MDB_val *value, void *arg, litedfs_error_t *error)
-{
-    struct index_txn *txn = arg;
-    struct blockstore_block block;
-    int rc = get_block (key, value, &block, error);
-    if (rc == 0)
-        rc = put_change (txn, &block, false, error);
-    block.seq = txn->state.seq;
-    if (rc == 0)
-        rc = put_block (txn, &block, error);
-    return rc;
-}
-
 int
-index_renumber (struct index_txn *txn, uint64_t above, litedfs_error_t *error)
+index_resume (struct index_txn *txn, uint64_t above, litedfs_error_t *error)
 {
     int rc = mdb_drop (txn->handle, txn->index->change, 0);
     if (rc != 0)
@@ -536,6 +529,41 @@ index_renumber (struct index_txn *txn, uint64_t above, litedfs_error_t *error)
     if (txn->state.seq < above)
         txn->state.seq = above;
     txn->state.confirmed = txn->state.seq;
-    // The rows keep their size, so that the walk's cursor stays where it is while they are replaced.
-    return walk (txn, txn->index->block, 0, renumber_row, txn, error);
+    return 0;
+}
+
+struct id_list {
+    uint64_t *out;
+    size_t count;
+    size_t max;
+};
+
+static int
+take_id (const MDB_val *key, const MDB_val *value, void *arg, litedfs_error_t *error)
+{
+    struct id_list *list = arg;
+    (void) value;
+    (void) error;
+    if (list->count == list->max)
+        return 1;
+    list->out[list->count++] = key_number (key);
+    return 0;
+}
+
+int
+index_ids (struct index_txn *txn, uint64_t from, size_t max, uint64_t *out, size_t *out_count,
+           litedfs_error_t *error)
+{
+    struct id_list list = {out, 0, max};
+    int rc = walk (txn, txn->index->block, from, take_id, &list, error);
+    *out_count = rc == 0 ? list.count : 0;
+    return rc;
+}
+
+int
+index_seq (struct index_txn *txn, uint64_t *out, litedfs_error_t *error)
+{
+    int rc = txn->writes ? 0 : get_state (txn, error);
+    *out = txn->state.seq;
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }

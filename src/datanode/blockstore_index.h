@@ -18,7 +18,10 @@
  *   meta        "layout"     u64 1, u32 check; written last, so that an index that was being built
  *                            when its machine went down is not taken for a whole one
  *
- * A transaction belongs to the thread that began it; one that writes waits for the one before it.  Errors
+ * Beside the tables stand, in memory, the digests of the blocks that are here.
+ *
+ * A transaction belongs to the thread that began it; one that writes waits for the one before it, and its
+ * caller lets no other begin until its end has returned.  Errors
  * are those of blockstore.h: LITEDFS_NO_SPACE, IO, MEMORY, CORRUPT.
  */
 
@@ -116,7 +119,22 @@ int index_changes (struct index_txn *txn, uint64_t after, size_t max,
 /* Remove the changes up to seq. */
 int index_confirm (struct index_txn *txn, uint64_t seq, litedfs_error_t *error);
 
-/* Remove all changes and list every block anew, with numbers above both `above` and state.seq. */
-int index_renumber (struct index_txn *txn, uint64_t above, litedfs_error_t *error);
+/* Remove all changes, as if they were confirmed; numbers go on above both `above` and state.seq. */
+int index_resume (struct index_txn *txn, uint64_t above, litedfs_error_t *error);
+
+/* The ids from `from` on, up to max of them, without a look at their rows. */
+int index_ids (struct index_txn *txn, uint64_t from, size_t max, uint64_t *out,
+               size_t *out_count, litedfs_error_t *error);
+
+/* The number of the last change, of a transaction that does not write too. */
+int index_seq (struct index_txn *txn, uint64_t *out, litedfs_error_t *error);
+
+/* Count all blocks for the digests, which are in step with every commit from then on.  Nobody else uses the
+ * index meanwhile. */
+int blockstore_index_count (struct blockstore_index *self, litedfs_error_t *error);
+
+/* The digests of all BLOCK_ID_BUCKETS buckets as of the last commit, and its change number. */
+void blockstore_index_digests (struct blockstore_index *self, struct blockstore_digest *out,
+                               uint64_t *out_seq);
 
 #endif

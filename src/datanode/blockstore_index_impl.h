@@ -3,7 +3,8 @@
 #define LITEDFS_DATANODE_BLOCKSTORE_INDEX_IMPL_H
 
 /*
- * What blockstore_index.c (rows and transactions) and blockstore_index_open.c (the environment) share.
+ * What blockstore_index.c (rows and transactions), blockstore_index_open.c (the environment) and
+ * blockstore_digests.c (what is counted beside them) share.
  */
 
 #include "datanode/blockstore_index.h"
@@ -21,10 +22,23 @@ struct blockstore_index {
     pthread_rwlock_t
         map; // held for reading by every transaction, for writing while the map grows
     atomic_bool failed; // a commit failed and may be on disk or not
+
+    // What is here: as the transaction that writes will leave it, and as the last commit did.
+    struct blockstore_digest working[BLOCK_ID_BUCKETS];
+    bool counted; // they differ
+    pthread_mutex_t digests_lock;
+    struct blockstore_digest digests[BLOCK_ID_BUCKETS];
+    uint64_t digests_seq;
 };
 
 /* Turn LMDB's number into one of ours, with a text; returns it. */
 int index_error (struct blockstore_index *self, int rc, litedfs_error_t *error);
+
+/* A block comes (1) or goes (-1) in the transaction that writes; it is committed, up to this change; it has
+ * come to nothing. */
+void index_count_block (struct blockstore_index *self, uint64_t block, int sign);
+void index_publish_digests (struct blockstore_index *self, uint64_t seq);
+void index_restore_digests (struct blockstore_index *self);
 
 /* Before a transaction that writes: have address space for it, as far as the machine has any. */
 void index_make_room (struct blockstore_index *self);

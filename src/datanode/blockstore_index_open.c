@@ -29,7 +29,7 @@
 #define RESERVE ((off_t) 8 << 20) // bytes reserved behind the end of the data file
 
 // The address space that an index starts with, and what a transaction may need besides a copy of all
-// that there is (index_renumber rewrites every row).
+// that there is.
 #define MAP_DEFAULT (sizeof (void *) > 4 ? (uint64_t) 1 << 30 : (uint64_t) 256 << 20)
 #define MAP_MARGIN ((uint64_t) 16 << 20)
 
@@ -93,6 +93,7 @@ open_env (struct blockstore_index **out, const char *path, uint64_t map_size, bo
     pthread_rwlockattr_setkind_np (&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init (&self->map, &attributes);
     pthread_rwlockattr_destroy (&attributes);
+    pthread_mutex_init (&self->digests_lock, NULL);
     int rc = mdb_env_create (&self->env);
     if (rc == 0)
         rc = mdb_env_set_mapsize (self->env, (size_t) (map_size ? map_size : MAP_DEFAULT));
@@ -207,6 +208,7 @@ blockstore_index_close (struct blockstore_index **self)
         if ((*self)->env)
             mdb_env_close ((*self)->env);
         pthread_rwlock_destroy (&(*self)->map);
+        pthread_mutex_destroy (&(*self)->digests_lock);
         free (*self);
         *self = NULL;
     }

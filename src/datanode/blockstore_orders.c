@@ -274,13 +274,13 @@ blockstore_confirm (struct blockstore *self, uint64_t seq, litedfs_error_t *erro
 }
 
 int
-blockstore_report_anew (struct blockstore *self, uint64_t above, litedfs_error_t *error)
+blockstore_resume (struct blockstore *self, uint64_t above, litedfs_error_t *error)
 {
     struct index_txn txn;
     int rc = blockstore_change_begin (self, &txn, error);
     if (rc < 0)
         return rc;
-    rc = index_renumber (&txn, above, error);
+    rc = index_resume (&txn, above, error);
     rc = blockstore_change_end (self, &txn, rc, error);
     blockstore_change_done (self);
     return rc;

@@ -5,8 +5,8 @@
  *
  * A rebuild reads every trailer, not the data: that is checked when it is read.  Files in writing/ are taken
  * if they are whole to the last unit, because a commit of the lost index may have promised them; taking one
- * too many is harmless, for the name node orders what it does not know to be deleted.  All blocks are listed
- * as changes.  A file that is not what its name says is moved to damaged/.  The order numbers and the
+ * too many is harmless, for the name node orders what it does not know to be deleted.  No change is listed:
+ * the numbers are new, and the name node finds out what differs by comparing inventories.  A file that is not what its name says is moved to damaged/.  The order numbers and the
  * tombstones are gone with the old index.
  *
  * With `sync: false` nothing says in which order pages reach the disk, so after a power loss an index may be
@@ -200,6 +200,8 @@ rebuild_rows (struct blockstore *self, struct rebuild *rebuild, litedfs_error_t 
         rc = visit_directory (self, "writing", rebuild_writing, rebuild, error);
     FAULT ("blockstore_in_rebuild");
     if (rc == 0)
+        rc = index_resume (&rebuild->txn, 0, error);
+    if (rc == 0)
         rc = index_commit (&rebuild->txn, error);
     index_abort (&rebuild->txn);
     return rc;
@@ -361,7 +363,7 @@ load_state (struct blockstore *self, litedfs_error_t *error)
         return rc;
     self->state = txn.state;
     index_abort (&txn);
-    return 0;
+    return blockstore_index_count (self->index, error);
 }
 
 int

@@ -39,6 +39,7 @@ struct datanode_config {
     int64_t memory_limit;
     double write_timeout;
     double pipeline_timeout;
+    double inventory_interval;
     int64_t disk_workers;
     int64_t read_workers;
 };

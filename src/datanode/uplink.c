@@ -119,6 +119,7 @@ go_away (struct uplink *self)
     self->heartbeat_pending = self->report_pending = self->orders_pending = false;
     self->list_pending = self->failed_pending = false;
     self->list_cursor = 0;
+    uplink_inventory_begin (self, 0);
 }
 
 /* ---- the actor ---------------------------------------------------------------------------------- */
@@ -171,6 +172,7 @@ run_timers (struct uplink *self)
         uplink_beat (self);
     if (self->dealer == NULL && now_ms >= self->attempt_ms)
         attempt (self);
+    uplink_tend_inventory (self); // before a report that would make it wait
     if (self->stage == UPLINK_REGISTERED && !self->report_pending &&
         now_ms >= self->report_ms &&
         blockstore_seq (self->options.store) > blockstore_confirmed (self->options.store))
@@ -209,6 +211,8 @@ idle_ms (struct uplink *self)
         next_ms = self->orders_ms;
     if (uplink_nodes_ms (self) < next_ms)
         next_ms = uplink_nodes_ms (self);
+    if (uplink_inventory_ms (self) < next_ms)
+        next_ms = uplink_inventory_ms (self);
     if (self->dealer != NULL) {
         long dealer_ms = dealer_timeout_ms (self->dealer);
         if (dealer_ms >= 0 && now_ms + dealer_ms < next_ms)
@@ -274,6 +278,8 @@ uplink_start (struct uplink **out, const struct uplink_options *options, litedfs
         rc = err_set (error, LITEDFS_MEMORY, "out of memory");
     else
         rc = random_bytes (&self->incarnation, sizeof self->incarnation, error);
+    if (rc == 0)
+        rc = uplink_inventory_new (self, error);
     self->incarnation &= WIRE_MAX;
     if (rc == 0)
         rc = actor_start (&self->actor, "uplink", run, self, error);
@@ -293,6 +299,7 @@ uplink_stop (struct uplink **self_p)
         return;
     *self_p = NULL;
     actor_stop (&self->actor);
+    uplink_inventory_free (self);
     nodetable_destroy (&self->nodes);
     free (self->nodes_path);
     free (self->changes);

@@ -4,7 +4,8 @@
 
 /*
  * The uplink's state, for uplink.c (the actor, and how the name node is found), uplink_ops.c (what is said
- * to the name node) and uplink_nodes.c (the node table) alone.
+ * to the name node), uplink_nodes.c (the node table) and uplink_inventory.c (what is here, compared with what
+ * the name node thinks) alone.
  */
 
 #include "base/actor.h"
@@ -47,6 +48,8 @@ struct uplink {
     litedfs_error_t fatal; // why this actor ends; number 0: it does not
     int trouble;           // error number that was complained of last, 0: none
     int64_t complained_ms;
+
+    struct uplink_inventory *inventory; // of uplink_inventory.c
 
     // The node table.
     struct nodetable *nodes;
@@ -129,6 +132,14 @@ void uplink_find_node (struct uplink *self, uint32_t node);
 /* Ask for the table, and save it, if that is due; when it is next, or INT64_MAX. */
 void uplink_tend_nodes (struct uplink *self);
 int64_t uplink_nodes_ms (const struct uplink *self);
+
+/* The comparison of inventories: begin it, anew if it is under way, when the clock is there; go on with it
+ * if that is due; when it is next, or INT64_MAX.  LITEDFS_MEMORY. */
+int uplink_inventory_new (struct uplink *self, litedfs_error_t *error);
+void uplink_inventory_free (struct uplink *self);
+void uplink_inventory_begin (struct uplink *self, int64_t when_ms);
+void uplink_tend_inventory (struct uplink *self);
+int64_t uplink_inventory_ms (const struct uplink *self);
 
 /* The datanode actor has carried orders out, or has not. */
 void uplink_executed (struct uplink *self, const struct note *note);

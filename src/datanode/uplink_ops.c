@@ -2,7 +2,7 @@
 /*
  * What is said to the name node: node.register, node.heartbeat, node.report, node.failed, node.orders, each
  * with one request at a time, and what follows from the answers and from their absence.  node.list is
- * uplink_nodes.c's.
+ * uplink_nodes.c's, node.inventory and node.listing are uplink_inventory.c's.
  *
  * A dealer sends what is pending again over a new connection by itself; the name node then answers
  * `register_first`, and the node registers and goes on.  An answer that says no is complained of, and the
@@ -150,9 +150,9 @@ align_reports (struct uplink *self, uint64_t seq, litedfs_error_t *error)
         log_warning (self->options.log,
                      "the name node has this node's changes up to %" PRIu64
                      ", the index those from %" PRIu64 " to %" PRIu64
-                     "; every block is reported anew",
+                     "; inventories are compared instead",
                      seq, blockstore_confirmed (store), blockstore_seq (store));
-        return blockstore_report_anew (store, seq, error);
+        return blockstore_resume (store, seq, error);
     }
     return blockstore_confirm (store, seq, error);
 }
@@ -186,6 +186,7 @@ on_register (void *arg, struct message *message, zmq_msg_t *payload,
     self->nodes_version = 0; // all of it: the name node may be another machine's now
     self->beat_ms = self->report_ms = self->orders_ms = uplink_now (self);
     self->orders_seq = blockstore_seq (store);
+    uplink_inventory_begin (self, self->beat_ms);
     tell_state (self);
     log_info (self->options.log, "registered with %s as node %" PRIu32 " of cluster %s",
               self->peer, self->node, uuid_print (&reply.cluster, cluster));
@@ -243,6 +244,7 @@ uplink_register (struct uplink *self)
     blockstore_seen (self->options.store, &epoch, &request.transaction);
     request.epoch = epoch;
     request.seq = blockstore_seq (self->options.store);
+    request.confirmed = blockstore_confirmed (self->options.store);
     request.storage_total = self->space.total;
     request.storage_used = self->space.used;
     request.storage_free = self->space.free;
@@ -333,6 +335,8 @@ on_report (void *arg, struct message *message, zmq_msg_t *payload,
         on_failure (self, &error, &self->report_ms);
     } else if (blockstore_confirm (store, reply.seq, &error) < 0) {
         on_failure (self, &error, &self->report_ms);
+    } else if (reply.compare) {
+        uplink_inventory_begin (self, uplink_now (self));
     }
 }
 

@@ -271,11 +271,14 @@ static const struct {
     enum metastore_table table;
     int (*look) (struct check *self, struct slice key, struct slice value);
 } tables[] = {
-    {TABLE_META, look_at_meta},     {TABLE_DIRENT, check_dirent}, {TABLE_INODE, check_inode},
-    {TABLE_DOOMED, check_doomed},   {TABLE_LEASE, check_lease},   {TABLE_LOCK, check_lock},
-    {TABLE_BLOCK, check_block},     {TABLE_OWNER, check_owner},   {TABLE_REPAIR, check_repair},
-    {TABLE_HELD, check_held},       {TABLE_DIGEST, check_digest}, {TABLE_ORDER, check_order},
-    {TABLE_GARBAGE, check_garbage}, {TABLE_REPLY, look_at_reply},
+    {TABLE_META, look_at_meta},           {TABLE_DIRENT, check_dirent},
+    {TABLE_INODE, check_inode},           {TABLE_DOOMED, check_doomed},
+    {TABLE_LEASE, check_lease},           {TABLE_LOCK, check_lock},
+    {TABLE_BLOCK, check_block},           {TABLE_OWNER, check_owner},
+    {TABLE_REPAIR, check_repair},         {TABLE_HELD, check_held},
+    {TABLE_DIGEST, check_digest},         {TABLE_ORDER, check_order},
+    {TABLE_GARBAGE, check_garbage},       {TABLE_REPLY, look_at_reply},
+    {TABLE_QUARANTINE, check_quarantine},
 };
 
 static int

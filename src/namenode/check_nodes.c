@@ -5,6 +5,8 @@
  */
 #include "namenode/check_walk.h"
 
+#include "namenode/quarantine.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -57,7 +59,7 @@ check_held_end (struct check *self)
 static int
 sum_held (struct check *self, const struct held_row *row)
 {
-    uint32_t bucket = held_bucket (row->block);
+    uint32_t bucket = block_id_bucket (row->block);
 
     if (self->digest.node != row->node || self->digest.bucket != bucket) {
         int rc = check_held_end (self);
@@ -65,8 +67,8 @@ sum_held (struct check *self, const struct held_row *row)
             return rc;
         self->digest = (struct digest_row){.node = row->node, .bucket = bucket};
     }
-    if (row->state == HELD_CONFIRMED) {
-        self->digest.hash ^= held_hash (row->block);
+    if (row->state != HELD_CLAIMED) {
+        self->digest.hash ^= block_id_hash (row->block);
         self->digest.count++;
     }
     return 0;
@@ -85,7 +87,7 @@ check_held (struct check *self, struct slice key, struct slice value)
     struct check_tally *node = check_node (self, row.node);
     if (!node)
         check_find (self, TABLE_HELD, text, "the node is missing");
-    if (node && row.state == HELD_CONFIRMED) {
+    if (node && row.state != HELD_CLAIMED) {
         node->blocks++;
         node->bytes += row.size;
         if (row.seq > node->row.seq)
@@ -112,7 +114,7 @@ check_digest (struct check *self, struct slice key, struct slice value)
     (void) value;
 
     bucket |= reader_u8 (&reader);
-    if (!reader_done (&reader) || bucket >= HELD_BUCKETS) {
+    if (!reader_done (&reader) || bucket >= BLOCK_ID_BUCKETS) {
         check_find (self, TABLE_DIGEST, "?", "a key of %zu bytes that is none", key.size);
         return 0;
     }
@@ -120,8 +122,7 @@ check_digest (struct check *self, struct slice key, struct slice value)
     if (rc == 0) // a held row's key begins as this one does
         rc = cursor_open (&cursor, self->txn, TABLE_HELD, key, none, self->error);
     while (rc == 0 && !found && (rc = cursor_next (&cursor, &at, &row, self->error)) == 0)
-        found =
-            held_row_decode (at, row, &held, self->error) < 0 || held.state == HELD_CONFIRMED;
+        found = held_row_decode (at, row, &held, self->error) < 0 || held.state != HELD_CLAIMED;
     cursor_close (&cursor);
     if (rc == LITEDFS_NOT_FOUND && !is_removed (self, node))
         check_find (self, TABLE_DIGEST, node_number_key (text, node, bucket),
@@ -166,6 +167,28 @@ check_garbage (struct check *self, struct slice key, struct slice value)
         return rc;
     check_block_id (self, TABLE_GARBAGE, node_block_key (text, row.node, row.block), row.block);
     return 0; // what is of a node that is gone goes by itself
+}
+
+/* A row says since when a held row is of a block that nobody knows. */
+int
+check_quarantine (struct check *self, struct slice key, struct slice value)
+{
+    char text[CHECK_KEY_SIZE];
+    struct quarantine_row row;
+    struct held_row held;
+
+    if (key.size == 4)
+        return 0; // a node's totals
+    int rc = quarantine_row_decode (key, value, &row, self->error);
+    if (rc == 0)
+        rc = held_row_get (self->txn, row.node, row.block, &held, self->error);
+    if (rc < 0 && rc != LITEDFS_NOT_FOUND)
+        return rc;
+    if ((rc < 0 || held.state != HELD_UNKNOWN || held.time != row.since) &&
+        !is_removed (self, row.node))
+        check_find (self, TABLE_QUARANTINE, node_block_key (text, row.node, row.block),
+                    "its held row does not say so");
+    return 0;
 }
 
 /* ---- counts -------------------------------------------------------------------------------------- */

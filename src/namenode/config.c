@@ -80,6 +80,9 @@ const struct option_row namenode_options[] = {
     {"backup_bandwidth", NULL, OPTION_SIZE, AT (backup_bandwidth), "33554432", 64 * KIB,
      64 * GIB, false, "bytes a second at which copies of the metadata are written, at most",
      NULL, false},
+    {"quarantine_grace", NULL, OPTION_SECONDS, AT (quarantine_grace), "86400", 0, 31536000,
+     false, "seconds for which data nodes keep blocks that the metadata do not know", NULL,
+     false},
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 

@@ -38,6 +38,7 @@ struct namenode_config {
     char *backup_path; // empty: in data_path
     int64_t backup_keep;
     int64_t backup_bandwidth;
+    double quarantine_grace;
 };
 
 /* The table of its keys, for base/conf and for what prints or compares it. */

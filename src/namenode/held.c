@@ -3,8 +3,8 @@
  * Held rows, digests, reports.
  *
  * A node's report is applied change by change; the node's own row (seq, counts, orders) is read once and
- * written once.  The digest counts confirmed rows only, so that it equals what the node computes of its
- * index as of the change reported last.  An added block must be one that somebody owns, with the size
+ * written once.  The digest counts what the node says that it has, so that it equals what the node computes
+ * of its index as of the change reported last.  An added block must be one that somebody owns, with the size
  * and CRC that were committed; else the node is told to delete it, if it is sure to be dead.
  *
  * A delete order may be carried out at any moment until it is confirmed.  So long the row says that it is
@@ -15,13 +15,10 @@
 #include "namenode/agenda.h"
 #include "namenode/garbage.h"
 #include "namenode/mark.h"
+#include "namenode/quarantine.h"
 #include "namenode/restored.h"
 
 #include <string.h>
-
-/* A node's numbers end here: one who lies about them leaves as many for the node itself, which has to go
- * on above what was said in its name. */
-#define HELD_SEQ_MAX ((uint64_t) WIRE_MAX / 2)
 
 int
 held_claim (struct txn *txn, uint32_t node, uint64_t block, uint64_t size,
@@ -57,10 +54,10 @@ change_digest (struct txn *txn, uint32_t node, uint64_t block, int sign, litedfs
 {
     struct digest_row digest;
 
-    int rc = digest_row_get (txn, node, held_bucket (block), &digest, error);
+    int rc = digest_row_get (txn, node, block_id_bucket (block), &digest, error);
     if (rc < 0)
         return rc;
-    digest.hash ^= held_hash (block);
+    digest.hash ^= block_id_hash (block);
     digest.count = sign > 0 ? digest.count + 1 : digest.count - (digest.count > 0);
     return digest_row_put (txn, &digest, error);
 }
@@ -76,6 +73,15 @@ order_after_added (const struct held_row *row)
     return row->order == HELD_DELETED ? HELD_KEPT : row->order;
 }
 
+/* A row that was in quarantine is there no more; its time stays, for if it is put there again. */
+static int
+leave_quarantine (struct txn *txn, const struct held_row *row, litedfs_error_t *error)
+{
+    return row->state == HELD_UNKNOWN
+               ? quarantine_del (txn, row->node, row->time, row->block, error)
+               : 0;
+}
+
 /* The node says that it has the block; *out is its row now. */
 static int
 confirm (struct txn *txn, struct node_row *node, const struct wire_change *change,
@@ -86,7 +92,10 @@ confirm (struct txn *txn, struct node_row *node, const struct wire_change *chang
     int rc = held_row_get (txn, node->number, change->block, &row, error);
     if (rc < 0 && rc != LITEDFS_NOT_FOUND)
         return rc;
-    bool known = rc == 0 && row.state == HELD_CONFIRMED;
+    bool known = rc == 0 && row.state != HELD_CLAIMED;
+    uint64_t since = known && row.state == HELD_UNKNOWN ? row.time : 0;
+    if (known && (rc = leave_quarantine (txn, &row, error)) < 0)
+        return rc;
     enum held_order order = rc == 0 ? order_after_added (&row) : HELD_KEPT;
     if (known)
         node->bytes -= row.size < node->bytes ? row.size : node->bytes;
@@ -97,7 +106,8 @@ confirm (struct txn *txn, struct node_row *node, const struct wire_change *chang
                             .state = HELD_CONFIRMED,
                             .order = order,
                             .seq = change->seq,
-                            .size = change->size};
+                            .size = change->size,
+                            .time = since};
     node->bytes += row.size;
     *out = row;
     rc = held_row_put (txn, &row, error);
@@ -173,7 +183,7 @@ held_adopt (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *err
     struct held_row held;
 
     int rc = held_row_get (txn, node, block, &held, error);
-    if (rc == 0 && (held.state == HELD_CLAIMED || held.order != HELD_KEPT))
+    if (rc == 0 && (held.state != HELD_CONFIRMED || held.order != HELD_KEPT))
         return 0;
     if (rc == 0)
         rc = held_find_block (txn, block, &row, error);
@@ -307,26 +317,37 @@ refuse_content (struct txn *txn, struct node_row *node, struct block_row *row,
     return rc == 0 ? held_order (txn, node->number, row->block, error) : rc;
 }
 
-/* Nobody owns a block that the node has. */
+/* Nobody owns a block that the node has: it goes if it is dead, else into quarantine. */
 static int
-refuse_unowned (struct txn *txn, struct node_row *node, uint64_t block,
-                struct held_report *report, litedfs_error_t *error)
+refuse_unowned (struct txn *txn, struct node_row *node, const struct wire_change *change,
+                struct held_row *held, struct held_report *report, litedfs_error_t *error)
 {
     bool dead = false;
 
-    int rc = is_dead (txn, block, &dead, error);
+    int rc = is_dead (txn, change->block, &dead, error);
     if (rc < 0)
         return rc;
     if (dead)
-        return order_deletion (txn, node, block, report, error);
+        return order_deletion (txn, node, change->block, report, error);
+    if (held->order == HELD_ORDERED)
+        return 0; // its grace was over
     report->unknown++;
-    report->block = block;
-    return 0;
+    report->block = change->block;
+    held->state = HELD_UNKNOWN;
+    if (held->time == 0)
+        held->time = (uint64_t) txn_frame (txn)->wall_ms;
+    const struct quarantine_row row = {.node = node->number,
+                                       .since = held->time,
+                                       .block = change->block,
+                                       .size = change->size,
+                                       .crc = (uint32_t) change->crc32};
+    rc = held_row_put (txn, held, error);
+    return rc == 0 ? quarantine_put (txn, &row, error) : rc;
 }
 
-static int
-apply_added (struct txn *txn, struct node_row *node, const struct wire_change *change,
-             struct held_report *report, litedfs_error_t *error)
+int
+held_add (struct txn *txn, struct node_row *node, const struct wire_change *change,
+          struct held_report *report, litedfs_error_t *error)
 {
     struct held_row held;
     struct block_row row;
@@ -337,7 +358,7 @@ apply_added (struct txn *txn, struct node_row *node, const struct wire_change *c
         return rc;
     rc = held_find_block (txn, change->block, &row, error);
     if (rc == LITEDFS_NOT_FOUND)
-        return refuse_unowned (txn, node, change->block, report, error);
+        return refuse_unowned (txn, node, change, &held, report, error);
     if (rc < 0 || row.state == BLOCK_ALLOCATED)
         return rc;
     if (row.size != change->size || row.crc != change->crc32)
@@ -350,9 +371,9 @@ static int
 drop_row (struct txn *txn, struct node_row *node, const struct wire_change *change,
           struct held_row *row, litedfs_error_t *error)
 {
-    int rc = 0;
+    int rc = leave_quarantine (txn, row, error);
 
-    if (row->state == HELD_CONFIRMED) {
+    if (rc == 0 && row->state != HELD_CLAIMED) {
         node->blocks -= node->blocks > 0;
         node->bytes -= row->size < node->bytes ? row->size : node->bytes;
         rc = change_digest (txn, node->number, change->block, -1, error);
@@ -367,9 +388,9 @@ drop_row (struct txn *txn, struct node_row *node, const struct wire_change *chan
     return held_row_put (txn, row, error);
 }
 
-static int
-apply_removed (struct txn *txn, struct node_row *node, const struct wire_change *change,
-               struct held_report *report, litedfs_error_t *error)
+int
+held_remove (struct txn *txn, struct node_row *node, const struct wire_change *change,
+             struct held_report *report, litedfs_error_t *error)
 {
     struct held_row held;
     struct block_row row;
@@ -411,9 +432,9 @@ held_apply (struct txn *txn, uint32_t node, const struct wire_change *changes, s
             continue;
         out->missed += changes[i].seq - row.seq - 1;
         if (changes[i].kind == CHANGE_ADDED)
-            rc = apply_added (txn, &row, &changes[i], out, error);
+            rc = held_add (txn, &row, &changes[i], out, error);
         else
-            rc = apply_removed (txn, &row, &changes[i], out, error);
+            rc = held_remove (txn, &row, &changes[i], out, error);
         row.seq = changes[i].seq;
     }
     out->seq = row.seq;

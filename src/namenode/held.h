@@ -4,13 +4,17 @@
 
 /*
  * Who holds what: rows (node, block), claimed by a client or confirmed by the node, and a digest of the
- * confirmed ones in step with them.  A node's changes are numbered without gaps; each is applied once
+ * latter in step with them.  Blocks that the node has and nobody owns are in quarantine (quarantine.h).  A node's changes are numbered without gaps; each is applied once
  * and in order.  Who holds a finished block stands in the block's row too: those are its holders, and a
  * node that has more than that, or has been told to delete it, is none.  Where holders of a visible file
  * come or go, its blocks are marked (mark.h).  Errors: those of metastore.h, and as listed.
  */
 
 #include "namenode/records.h"
+
+/* A node's numbers end here: one who lies about them leaves as many for the node itself, which has to go
+ * on above what was said in its name. */
+#define HELD_SEQ_MAX ((uint64_t) WIRE_MAX / 2)
 
 /* A client says that the node holds the block; a confirmed row stays as it is. */
 int held_claim (struct txn *txn, uint32_t node, uint64_t block, uint64_t size,
@@ -39,10 +43,10 @@ struct held_report {
     uint64_t seq;   // the highest one stored now
     uint64_t added; // changes that were new
     uint64_t removed;
-    uint64_t missed; // numbers that were passed over: the node's and our counts are apart
+    uint64_t missed; // numbers that were passed over: inventories are to be compared
     uint64_t
         ordered; // blocks that nobody owns, or that are not as written: a delete order is out
-    uint64_t unknown; // blocks that nobody owns and that this epoch did not draw: left alone
+    uint64_t unknown; // blocks that nobody owns and that this epoch did not draw: in quarantine
     uint64_t lost;    // blocks of files that have no holder any more
     uint64_t block;   // the last one of those three kinds
 };
@@ -53,5 +57,12 @@ struct held_report {
  * have come so far. */
 int held_apply (struct txn *txn, uint32_t node, const struct wire_change *changes, size_t count,
                 struct held_report *out, litedfs_error_t *error);
+
+/* One change of a node whose row the caller puts after it; report is added to.  Numbers are the caller's
+ * affair. */
+int held_add (struct txn *txn, struct node_row *node, const struct wire_change *change,
+              struct held_report *report, litedfs_error_t *error);
+int held_remove (struct txn *txn, struct node_row *node, const struct wire_change *change,
+                 struct held_report *report, litedfs_error_t *error);
 
 #endif

@@ -71,7 +71,7 @@ bucket_of (const struct lease_clock *self, const uint8_t token[TOKEN_SIZE])
     uint64_t hash;
 
     memcpy (&hash, token, sizeof hash);
-    return &self->buckets[(size_t) held_hash (hash) & (self->buckets_count - 1)];
+    return &self->buckets[(size_t) block_id_hash (hash) & (self->buckets_count - 1)];
 }
 
 static struct entry *

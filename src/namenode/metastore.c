@@ -29,11 +29,12 @@
 #define DISK_FULL_BYTES ((uint64_t) 4 << 20)
 
 static const char *const table_names[TABLE_COUNT] = {
-    [TABLE_DIRENT] = "dirent", [TABLE_INODE] = "inode",     [TABLE_BLOCK] = "block",
-    [TABLE_OWNER] = "owner",   [TABLE_HELD] = "held",       [TABLE_DIGEST] = "digest",
-    [TABLE_LEASE] = "lease",   [TABLE_LOCK] = "lock",       [TABLE_NODE] = "node",
-    [TABLE_ORDER] = "order",   [TABLE_GARBAGE] = "garbage", [TABLE_DOOMED] = "doomed",
-    [TABLE_REPLY] = "reply",   [TABLE_META] = "meta",       [TABLE_REPAIR] = "repair",
+    [TABLE_DIRENT] = "dirent",         [TABLE_INODE] = "inode",     [TABLE_BLOCK] = "block",
+    [TABLE_OWNER] = "owner",           [TABLE_HELD] = "held",       [TABLE_DIGEST] = "digest",
+    [TABLE_LEASE] = "lease",           [TABLE_LOCK] = "lock",       [TABLE_NODE] = "node",
+    [TABLE_ORDER] = "order",           [TABLE_GARBAGE] = "garbage", [TABLE_DOOMED] = "doomed",
+    [TABLE_REPLY] = "reply",           [TABLE_META] = "meta",       [TABLE_REPAIR] = "repair",
+    [TABLE_QUARANTINE] = "quarantine",
 };
 
 const char *

@@ -60,7 +60,8 @@ enum metastore_table {
     TABLE_DOOMED,
     TABLE_REPLY,
     TABLE_META,
-    TABLE_REPAIR, // rows are checked with the number of their table: new ones come last
+    TABLE_REPAIR,
+    TABLE_QUARANTINE, // rows are checked with the number of their table: new ones come last
     TABLE_COUNT
 };
 

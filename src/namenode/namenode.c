@@ -78,6 +78,8 @@ static const struct router_row rows[] = {
     {MESSAGE_node_register, server_on_register, PEER_CLIENT | PEER_NODE},
     {MESSAGE_node_heartbeat, server_on_heartbeat, PEER_NODE},
     {MESSAGE_node_report, server_on_change, PEER_NODE},
+    {MESSAGE_node_inventory, server_on_change, PEER_NODE},
+    {MESSAGE_node_listing, server_on_change, PEER_NODE},
     {MESSAGE_node_orders, server_on_orders, PEER_NODE},
     {MESSAGE_node_failed, server_on_change, PEER_NODE},
     {MESSAGE_node_list, server_on_read, PEER_CLIENT | PEER_NODE},
@@ -241,6 +243,7 @@ open_store (struct server *self, const struct namenode_config *config, litedfs_e
         .repair_delay_ms = (int64_t) (config->repair_delay * 1000),
         .repair_streams = (unsigned) config->repair_streams,
         .repair_bandwidth = (uint64_t) config->repair_bandwidth,
+        .quarantine_grace_ms = (uint64_t) (config->quarantine_grace * 1000),
         .log = self->log,
     };
     return 0;

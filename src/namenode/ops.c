@@ -89,6 +89,8 @@ static const struct op_row rows[] = {
     {MESSAGE_node_register, op_node_register, true},
     {MESSAGE_node_heartbeat, op_node_heartbeat, true},
     {MESSAGE_node_report, op_node_report, true},
+    {MESSAGE_node_inventory, op_node_inventory, true},
+    {MESSAGE_node_listing, op_node_listing, true},
     {MESSAGE_node_orders, op_node_confirm, true},
     {MESSAGE_node_failed, op_node_failed, true},
     {MESSAGE_node_list, op_node_list, true},

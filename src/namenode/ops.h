@@ -33,6 +33,7 @@ struct op_settings {
     int64_t repair_delay_ms;
     unsigned repair_streams;
     uint64_t repair_bandwidth;
+    uint64_t quarantine_grace_ms;
     struct log *log;
 };
 
@@ -100,6 +101,7 @@ op_fn op_file_create, op_file_allocate, op_file_renew, op_file_commit, op_file_a
 op_fn op_node_register, op_node_report, op_node_confirm, op_node_orders, op_node_failed,
     op_node_list, op_node_heartbeat;
 op_fn op_node_drain, op_node_maintenance, op_node_remove;
+op_fn op_node_inventory, op_node_listing;
 op_fn op_path_info, op_lock_list, op_cluster_info;
 op_fn op_cluster_repair, op_cluster_check, op_file_why;
 
@@ -118,6 +120,11 @@ void *ops_array (struct op *op, size_t count, size_t size);
 
 /* LITEDFS_WRONG_NODE unless the session that sent the request registered as this node. */
 int ops_check_sender (struct op *op, uint64_t node);
+
+/* Put what an operator should know of a report or a listing into the effects' note; nothing if it is as it
+ * should be. */
+struct held_report;
+int ops_note_report (struct op *op, uint32_t node, const struct held_report *report);
 
 /* The bytes that lists may take in a page: WIRE_PAGE_MAX without what surrounds them. */
 #define OPS_PAGE_BYTES ((size_t) WIRE_PAGE_MAX - 16384)

@@ -6,6 +6,7 @@
 #include "namenode/lease.h"
 #include "namenode/namespace.h"
 #include "namenode/ops.h"
+#include "namenode/quarantine.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "0"
@@ -101,11 +102,13 @@ op_lock_list (struct op *op)
 
 /* ---- the cluster ------------------------------------------------------------------------------------ */
 
-static void
-fill_node (const struct node *node, struct wire_node *out)
+static int
+fill_node (struct op *op, const struct node *node, struct wire_node *out)
 {
     const struct duty_survey *survey = &node->duty.survey;
+    struct quarantine_totals totals;
 
+    int rc = quarantine_totals (op->txn, node->number, &totals, op->error);
     *out = (struct wire_node){
         .id = node->number,
         .node_id = node->uuid,
@@ -131,7 +134,11 @@ fill_node (const struct node *node, struct wire_node *out)
         .blocks_sole = survey->sole,
         .bytes_sole = survey->sole_bytes,
         .blocks_stuck = survey->stuck,
+        .quarantined = totals.blocks,
+        .quarantined_bytes = totals.bytes,
+        .quarantined_since = totals.oldest,
     };
+    return rc;
 }
 
 /* The most nodes in a page, as messages.def has it. */
@@ -168,7 +175,9 @@ op_cluster_info (struct op *op)
             reply->cursor = reply->nodes[reply->nodes_count - 1].id;
             break;
         }
-        fill_node (node, &reply->nodes[reply->nodes_count]);
+        rc = fill_node (op, node, &reply->nodes[reply->nodes_count]);
+        if (rc < 0)
+            return rc;
         bytes += message_record_size (type, "nodes", &reply->nodes[reply->nodes_count++]);
     }
     return 0;

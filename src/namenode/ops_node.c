@@ -12,6 +12,7 @@
 #include "namenode/garbage.h"
 #include "namenode/held.h"
 #include "namenode/ops.h"
+#include "namenode/quarantine.h"
 #include "namenode/restored.h"
 
 #include <inttypes.h>
@@ -99,12 +100,15 @@ find_or_make_node (struct op *op, const struct node_register_request *request,
     return rc;
 }
 
-/* The epoch is below what the node has seen: this store is a copy from before. */
+/* The epoch is below what the node has seen, or we do not know changes that were confirmed to it: this store
+ * is a copy from before. */
 static int
-raise_epoch (struct op *op, const struct node_register_request *request, uint64_t *epoch)
+raise_epoch (struct op *op, const struct node_register_request *request,
+             const struct node_row *row, uint64_t *epoch)
 {
     bool older = request->epoch > *epoch ||
-                 (request->epoch == *epoch && request->transaction >= txn_number (op->txn));
+                 (request->epoch == *epoch && (request->transaction >= txn_number (op->txn) ||
+                                               request->confirmed > row->seq));
 
     if (!older || uuid_is_nil (&request->cluster))
         return 0;
@@ -161,21 +165,21 @@ op_node_register (struct op *op)
     if (rc == 0)
         rc = meta_get (op->txn, META_EPOCH, &epoch, op->error);
     if (rc == 0)
-        rc = raise_epoch (op, request, &epoch);
-    if (rc == 0)
         rc = find_or_make_node (op, request, &row, &made);
     if (rc == 0 && row.duty.duty == DUTY_REMOVED)
         return err_set (op->error, LITEDFS_NODE_REMOVED,
                         "node %u was removed from this cluster; give this machine an empty "
                         "data_path if it shall come back",
                         row.number);
+    if (rc == 0)
+        rc = raise_epoch (op, request, &row, &epoch);
     if (rc < 0)
         return rc;
 
     if ((take_over (request, host, &row) || made) &&
         (rc = node_row_put (op->txn, &row, op->error)) < 0)
         return rc;
-    if (request->seq < row.seq) // the reply's seq makes it report every block anew, above that
+    if (request->seq < row.seq) // the reply's seq makes it go on above that, and compare
         snprintf (op->effects->note, sizeof op->effects->note,
                   "node %u: its index is older than what it has reported (change %" PRIu64
                   ", known up to %" PRIu64 "): was it restored from a copy?",
@@ -191,27 +195,33 @@ op_node_register (struct op *op)
 
 /* ---- reports and orders ------------------------------------------------------------------------------ */
 
-/* What an operator should know of a report; nothing for one that is as it should be. */
-static void
-note_report (uint64_t node, const struct held_report *report, struct op_effects *effects)
+int
+ops_note_report (struct op *op, uint32_t node, const struct held_report *report)
 {
+    struct op_effects *effects = op->effects;
+    struct quarantine_totals totals = {.blocks = UINT64_MAX};
     char block[BLOCK_ID_TEXT_SIZE];
-    int used = 0;
+    int used = 0, rc = 0;
 
+    if (report->unknown > 0)
+        rc = quarantine_totals (op->txn, node, &totals, op->error);
     if (report->lost > 0)
         used = snprintf (effects->note, sizeof effects->note,
-                         "node %" PRIu64 " lost %" PRIu64
+                         "node %" PRIu32 " lost %" PRIu64
                          " blocks that no other node has, as %s: their files cannot be read",
                          node, report->lost, block_id_print (report->block, block));
-    else if (report->unknown > 0)
+    else if (totals.blocks <= report->unknown) // said once, not for each page
         used = snprintf (effects->note, sizeof effects->note,
-                         "node %" PRIu64 " holds %" PRIu64
-                         " blocks that this name node never made, as %s: they are left alone",
-                         node, report->unknown, block_id_print (report->block, block));
+                         "node %" PRIu32
+                         " holds blocks that these metadata do not know, as %s: they "
+                         "are in quarantine for %" PRIu64 " s",
+                         node, block_id_print (report->block, block),
+                         op->settings->quarantine_grace_ms / 1000);
     if (report->missed > 0)
         snprintf (effects->note + used, sizeof effects->note - (size_t) used,
-                  "%snode %" PRIu64 " left out %" PRIu64 " changes in its report",
+                  "%snode %" PRIu32 " left out %" PRIu64 " changes in its report",
                   used ? "; " : "", node, report->missed);
+    return rc;
 }
 
 int
@@ -230,10 +240,10 @@ op_node_report (struct op *op)
     if (rc < 0)
         return rc;
     reply->seq = report.seq;
+    reply->compare = report.missed > 0;
     if (report.ordered > 0)
         op->effects->orders_for = (uint32_t) request->node;
-    note_report (request->node, &report, op->effects);
-    return 0;
+    return ops_note_report (op, (uint32_t) request->node, &report);
 }
 
 /* How many orders a request confirms, and how many a reply lists; the rest comes with the next one.  A

@@ -23,7 +23,6 @@
 #define NAME_BYTES_MAX 255
 #define ROW_NODES_MAX 64 // nodes of a block, suspects of a lease
 #define TOKEN_SIZE 16    // of a lease
-#define HELD_BUCKETS 1024
 
 /* ---- meta: single numbers ------------------------------------------------------------------------ */
 
@@ -161,7 +160,11 @@ int owner_row_del (struct txn *txn, uint64_t block, litedfs_error_t *error);
 
 /* ---- held: node, bucket, block -> claimed or confirmed; digest: node, bucket -> XOR, count --------------- */
 
-enum held_state { HELD_CLAIMED, HELD_CONFIRMED };
+enum held_state {
+    HELD_CLAIMED,   // a client says so
+    HELD_CONFIRMED, // the node says so
+    HELD_UNKNOWN,   // the node says so, and nobody owns it: quarantine.h
+};
 
 /* What became of a delete order for a block that somebody owns.  While one is out the node is no holder,
  * whatever it reports, and gets no copy: the order may be carried out at any moment. */
@@ -177,9 +180,9 @@ struct held_row {
     uint64_t block;
     enum held_state state;
     enum held_order order;
-    uint64_t seq;  // confirmed: the number of the change that said so; 0 while claimed
+    uint64_t seq;  // the number of the change, or the listing, that said so; 0 while claimed
     uint64_t size; // bytes
-    uint64_t time; // claimed: when
+    uint64_t time; // claimed, unknown: since when
 };
 
 int held_row_get (struct txn *txn, uint32_t node, uint64_t block, struct held_row *out,
@@ -189,19 +192,16 @@ int held_row_del (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_
 int held_row_decode (struct slice key, struct slice value, struct held_row *out,
                      litedfs_error_t *error);
 
-/* What a block id is hashed with, on both sides (splitmix64's last step):
- *   z = id + 0x9e3779b97f4a7c15; z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
- *   z = (z ^ z >> 27) * 0x94d049bb133111eb; z = z ^ z >> 31
- * and its bucket: the upper 10 bits, 0 to 1023. */
-uint64_t held_hash (uint64_t block);
-uint32_t held_bucket (uint64_t block);
+/* Open a walk over a node's rows of a bucket, from a block id on. */
+int held_rows_open (struct cursor *cursor, struct txn *txn, uint32_t node, uint32_t bucket,
+                    uint64_t first, litedfs_error_t *error);
 
-/* Of the confirmed rows only: so that it equals what the node computes of its index as of the last
+/* Of all rows but claimed ones: so that it equals what the node computes of its index as of the last
  * change that it reported. */
 struct digest_row {
     uint32_t node;
     uint32_t bucket;
-    uint64_t hash; // XOR of held_hash of the blocks
+    uint64_t hash; // XOR of block_id_hash of the blocks
     uint64_t count;
 };
 

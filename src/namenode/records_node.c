@@ -12,26 +12,10 @@
 
 /* ---- held and digest ----------------------------------------------------------------------------- */
 
-uint64_t
-held_hash (uint64_t block)
-{
-    uint64_t z = block + UINT64_C (0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C (0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-uint32_t
-held_bucket (uint64_t block)
-{
-    return (uint32_t) (held_hash (block) >> 54);
-}
-
 static struct slice
 held_key (uint8_t room[14], uint32_t node, uint64_t block)
 {
-    uint32_t bucket = held_bucket (block);
+    uint32_t bucket = block_id_bucket (block);
 
     key_be32 (room, node);
     room[4] = (uint8_t) (bucket >> 8);
@@ -55,13 +39,13 @@ held_row_decode (struct slice key, struct slice value, struct held_row *out,
     bucket |= reader_u8 (&at);
     out->block = reader_be64 (&at);
     uint8_t state = reader_u8 (&reader);
-    out->state = state & 1 ? HELD_CONFIRMED : HELD_CLAIMED;
+    out->state = (enum held_state) ((state & 1) | (state >> 3) << 1);
     out->order = (enum held_order) (state >> 1 & 3);
     out->seq = reader_u64 (&reader);
     out->size = reader_u64 (&reader);
     out->time = reader_u64 (&reader);
-    if (!reader_done (&at) || !reader_done (&reader) || state > 7 ||
-        bucket != held_bucket (out->block))
+    if (!reader_done (&at) || !reader_done (&reader) || out->state > HELD_UNKNOWN ||
+        bucket != block_id_bucket (out->block))
         return row_corrupt (TABLE_HELD, key, error);
     return 0;
 }
@@ -88,7 +72,8 @@ held_row_put (struct txn *txn, const struct held_row *row, litedfs_error_t *erro
     held_key (room, row->node, row->block);
     buf_put (&key, room, sizeof room);
     row_begin (&value);
-    buf_put_u8 (&value, (uint8_t) ((row->state == HELD_CONFIRMED) | row->order << 1));
+    buf_put_u8 (&value,
+                (uint8_t) ((row->state & 1) | row->order << 1 | (row->state >> 1) << 3));
     buf_put_u64 (&value, row->seq);
     buf_put_u64 (&value, row->size);
     buf_put_u64 (&value, row->time);
@@ -103,10 +88,24 @@ held_row_del (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *e
     return txn_del (txn, TABLE_HELD, held_key (room, node, block), error);
 }
 
+int
+held_rows_open (struct cursor *cursor, struct txn *txn, uint32_t node, uint32_t bucket,
+                uint64_t first, litedfs_error_t *error)
+{
+    uint8_t start[14];
+
+    key_be32 (start, node);
+    start[4] = (uint8_t) (bucket >> 8);
+    start[5] = (uint8_t) bucket;
+    key_be64 (start + 6, first);
+    return cursor_open (cursor, txn, TABLE_HELD, slice_of (start, 6),
+                        slice_of (start, sizeof start), error);
+}
+
 static struct slice
 digest_key (uint8_t room[6], uint32_t node, uint32_t bucket)
 {
-    assert (bucket < HELD_BUCKETS);
+    assert (bucket < BLOCK_ID_BUCKETS);
     key_be32 (room, node);
     room[4] = (uint8_t) (bucket >> 8);
     room[5] = (uint8_t) bucket;

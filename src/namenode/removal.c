@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const enum metastore_table tables[] = {TABLE_HELD, TABLE_DIGEST, TABLE_ORDER,
-                                              TABLE_GARBAGE};
+                                              TABLE_GARBAGE, TABLE_QUARANTINE};
 
 #define TABLES (sizeof tables / sizeof *tables)
 

@@ -201,7 +201,7 @@ slice (struct survey *self, struct txn *txn, const struct nodes_view *view,
             rc = look_at (self, txn, view, &held, &room, error);
         if (rc < 0)
             break;
-        self->bucket = held_bucket (held.block);
+        self->bucket = block_id_bucket (held.block);
         self->block = held.block + room;
     }
     cursor_close (&cursor);

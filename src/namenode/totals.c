@@ -31,7 +31,7 @@ struct totals {
 static struct slot *
 find_slot (struct slot *slots, size_t capacity, uint64_t directory)
 {
-    size_t at = (size_t) held_hash (directory) & (capacity - 1);
+    size_t at = (size_t) block_id_hash (directory) & (capacity - 1);
 
     while (slots[at].directory != 0 && slots[at].directory != directory)
         at = (at + 1) & (capacity - 1);

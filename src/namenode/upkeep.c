@@ -21,6 +21,7 @@ enum {
     DUE_ROWS = 1024,
     REVOKE_ROWS = 512,
     REMOVE_ROWS = 512,
+    QUARANTINE_ROWS = 512,
     SWEEP_CLIENTS = 128
 };
 enum { LOOK_MS = 200, SWEEP_MS = 60000, PAUSE_MS = 5000 };
@@ -70,6 +71,25 @@ look_for_garbage (struct batch_context *context)
     }
     return due <= (uint64_t) clock_wall (context->clock) ||
            (due != UINT64_MAX && any_node_full (context->nodes));
+}
+
+/* Whether blocks in quarantine are due. */
+static bool
+look_for_quarantine (struct batch_context *context)
+{
+    struct txn *txn;
+    litedfs_error_t error;
+    uint64_t due = UINT64_MAX;
+
+    if (context->nodes->settling ||
+        txn_begin_read (storedir_store (context->dir), &txn, &error) < 0)
+        return false;
+    int rc = quarantine_next_due (txn, context->nodes, context->settings->quarantine_grace_ms,
+                                  &due, &error);
+    txn_abort (&txn);
+    if (rc < 0)
+        log_error (context->log, "quarantine: %s", error.text);
+    return rc == 0 && due <= (uint64_t) clock_wall (context->clock);
 }
 
 /* When nodes came or went: whether one that is offline has orders. */
@@ -149,23 +169,25 @@ upkeep_wanted (struct upkeep *self, struct batch_context *context)
     if (now >= self->sweep_ms) {
         self->sweep_ms = now + SWEEP_MS;
         self->sweeping = true;
+        self->adopting = true;
         if (metastore_check_readers (storedir_store (context->dir), &error) < 0)
             log_warning (context->log, "%s", error.text);
         storedir_restore_ballast (context->dir);
         look_for_removed (self, context);
     }
-    if (!self->garbage && now >= self->look_ms) {
+    if (now >= self->look_ms) {
         self->look_ms = now + LOOK_MS;
-        self->garbage = look_for_garbage (context);
+        self->garbage = self->garbage || look_for_garbage (context);
+        self->expelling = self->expelling || look_for_quarantine (context);
     }
     if (self->seen_table != context->nodes->table)
         look_for_removed (self, context);
     look_for_orders (self, context);
     look_at_drains (self, context);
     look_for_repair (self, context);
-    return self->doomed || self->garbage || self->sweeping || self->revocation.running ||
-           self->repairing || self->surveying || self->removing ||
-           lease_clock_next (context->leases) <= now;
+    return self->doomed || self->garbage || self->expelling || self->adopting ||
+           self->sweeping || self->revocation.running || self->repairing || self->surveying ||
+           self->removing || lease_clock_next (context->leases) <= now;
 }
 
 int64_t
@@ -243,6 +265,34 @@ order_deletes (struct upkeep *self, struct batch_context *context, struct txn *t
     return rc;
 }
 
+/* Blocks whose quarantine is over go, those that somebody owns by now stay. */
+static int
+tend_quarantine (struct upkeep *self, struct batch_context *context, struct txn *txn,
+                 litedfs_error_t *error)
+{
+    struct quarantine_done done = {0}, walked = {0};
+    int rc = 0;
+
+    if (self->expelling && !context->nodes->settling) {
+        rc = quarantine_due (txn, context->nodes, context->settings->quarantine_grace_ms,
+                             QUARANTINE_ROWS, &done, self->touched, UPKEEP_TOUCHED_MAX,
+                             &self->touched_count, error);
+        self->expelling = done.looked >= QUARANTINE_ROWS;
+    }
+    if (rc == 0 && self->adopting) {
+        rc = quarantine_adopt (txn, &self->quarantine, QUARANTINE_ROWS, &walked, error);
+        self->adopting = walked.looked >= QUARANTINE_ROWS;
+    }
+    if (rc == 0 && done.ordered > 0)
+        log_warning (context->log,
+                     "%zu blocks that nobody knows are deleted: their quarantine is over",
+                     done.ordered);
+    if (rc == 0 && done.adopted + walked.adopted > 0)
+        log_info (context->log, "%zu blocks left quarantine: they are files' again",
+                  done.adopted + walked.adopted);
+    return rc;
+}
+
 /* Do some repair, and name the nodes that have orders by it. */
 static int
 repair (struct upkeep *self, struct batch_context *context, struct txn *txn,
@@ -284,6 +334,7 @@ struct step {
     struct upkeep *upkeep;
     struct batch_context *context;
     struct upkeep_revocation revocation; // as it was before
+    struct quarantine_walk quarantine;   // likewise
 };
 
 static int
@@ -295,6 +346,7 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
 
     self->touched_count = 0;
     self->revocation = this->revocation;
+    self->quarantine = this->quarantine;
     int rc = end_leases (self, this->context, txn, error);
     if (rc == 0 && self->doomed) {
         rc = garbage_free_slice (txn, FREE_ROWS, this->context->settings->delete_delay_ms,
@@ -311,6 +363,8 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
     if (rc == 0)
         rc = order_deletes (self, this->context, txn, error);
     if (rc == 0)
+        rc = tend_quarantine (self, this->context, txn, error);
+    if (rc == 0)
         rc = repair (self, this->context, txn, error);
     if (rc == 0 && self->sweeping) {
         rc = garbage_pull_in (txn, this->context->settings->delete_delay_ms, DUE_ROWS, &moved,
@@ -325,7 +379,7 @@ step (void *arg, struct txn *txn, litedfs_error_t *error)
 int
 upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t *error)
 {
-    struct step work = {self, context, self->revocation};
+    struct step work = {self, context, self->revocation, self->quarantine};
     bool doomed = self->doomed, sweeping = self->sweeping, removing = self->removing;
     int rc = batch_work (context, step, &work, error);
 
@@ -340,6 +394,7 @@ upkeep_step (struct upkeep *self, struct batch_context *context, litedfs_error_t
         self->doomed = doomed;
         self->sweeping = sweeping;
         self->revocation = work.revocation;
+        self->quarantine = work.quarantine;
         self->touched_count = 0;
         buf_clear (&self->sweep_cursor);
     }

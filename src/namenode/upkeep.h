@@ -4,11 +4,13 @@
 
 /*
  * What the writer does unasked, a little at a time: leases that have ended, trees that were deleted,
- * garbage that is due, blocks whose holders are not those that are wanted, nodes that drain or were removed,
+ * garbage that is due, blocks whose quarantine is over, blocks whose holders are not those that are wanted,
+ * nodes that drain or were removed,
  * replies that nobody will ask for again.
  */
 
 #include "namenode/batch.h"
+#include "namenode/quarantine.h"
 #include "namenode/repair.h"
 #include "namenode/survey.h"
 
@@ -22,15 +24,18 @@ struct upkeep_revocation {
     uint64_t after; // after this order
 };
 
-/* Zero-initialised but for doomed, which is true at the start, and repair, which upkeep_free destroys. */
+/* Zero-initialised but for doomed and adopting, which are true at the start, and repair, which upkeep_free destroys. */
 struct upkeep {
     struct repair *repair; // NULL: nothing is repaired
     bool doomed;           // something may be doomed
     bool garbage;          // something may be due
+    bool expelling;        // blocks in quarantine may be due
+    bool adopting;         // blocks in quarantine are being looked at
     bool repairing;        // repair has something to do
     bool sweeping;         // replies are being swept
     uint64_t seen_table;   // version of the node table that was seen last
     struct upkeep_revocation revocation;
+    struct quarantine_walk quarantine;
     struct survey survey;
     bool surveying;    // the survey has something to write
     uint32_t surveyed; // the last step wrote what the survey of this node came to; 0: of none

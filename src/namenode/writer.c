@@ -6,6 +6,9 @@
  * a struct and the reply's frame.  The only pointers that travel are views of the nodes and of repair,
  * which are counted and never change.  Both queues are longer than what writer_submit admits, so neither side
  * ever waits for the other; a result that cannot be sent is one that nobody will read any more.
+ *
+ * A batch takes all requests that are there, and of what data nodes report a bounded part, in the order in
+ * which it came: a client waits for at most that, however many nodes come back at once.
  */
 #include "namenode/writer.h"
 
@@ -23,9 +26,14 @@ enum { QUEUE_MAX = 2 * WRITER_REQUESTS_MAX };
 
 enum job_kind { JOB_REQUEST, JOB_NODES };
 
+/* What data nodes report and list takes long and can wait: so many bytes of it go into a batch, or one that is
+ * larger.  Some milliseconds' worth. */
+enum { BULK_BYTES = 49152 };
+
 /* The first frame of a job. */
 struct job_header {
     enum job_kind kind;
+    bool bulk;
     struct route route;
     struct op_sender sender;
     uint64_t token;
@@ -45,6 +53,13 @@ struct writer {
     size_t waiting_bytes;
 };
 
+/* A bulky request that waits for its turn. */
+struct bulk {
+    struct bulk *next;
+    struct job_header header;
+    zmq_msg_t frame;
+};
+
 /* The actor's end. */
 struct body {
     struct actor_pipe *pipe;
@@ -55,6 +70,8 @@ struct body {
     struct upkeep *upkeep;
     struct job *batch;
     size_t batch_count;
+    struct bulk *bulk; // in the order in which they came
+    struct bulk **bulk_end;
 };
 
 /* ---- the actor: jobs in ------------------------------------------------------------------------- */
@@ -67,9 +84,9 @@ job_clear (struct job *job)
     buf_free (&job->reply);
 }
 
-/* The rest of a job that was received: its request becomes one of the batch. */
+/* The request in a frame, which is taken, becomes one of the batch. */
 static void
-take_request (struct body *self, const struct job_header *header)
+add_to_batch (struct body *self, const struct job_header *header, zmq_msg_t *frame)
 {
     struct job *job = &self->batch[self->batch_count];
     litedfs_error_t error;
@@ -80,16 +97,78 @@ take_request (struct body *self, const struct job_header *header)
     job->sender = header->sender;
     job->token = header->token;
     zmq_msg_init (&job->frame);
-    if (socket_receive_frame (self->jobs, &job->frame) != 0)
-        return;
-    struct slice frame = slice_of (zmq_msg_data (&job->frame), zmq_msg_size (&job->frame));
-    if (message_parse_request (frame, &job->message, &id, &error) < 0) {
+    zmq_msg_move (&job->frame, frame);
+    struct slice bytes = slice_of (zmq_msg_data (&job->frame), zmq_msg_size (&job->frame));
+    if (message_parse_request (bytes, &job->message, &id, &error) < 0) {
         log_error (self->context.log, "a request that the router took cannot be read: %s",
                    error.text);
         job_clear (job);
         return;
     }
     self->batch_count++;
+}
+
+/* The request waits; false if there is no memory for that. */
+static bool
+put_off (struct body *self, const struct job_header *header, zmq_msg_t *frame)
+{
+    struct bulk *bulk = malloc (sizeof *bulk);
+
+    if (!bulk)
+        return false;
+    bulk->next = NULL;
+    bulk->header = *header;
+    zmq_msg_init (&bulk->frame);
+    zmq_msg_move (&bulk->frame, frame);
+    *self->bulk_end = bulk;
+    self->bulk_end = &bulk->next;
+    return true;
+}
+
+/* The rest of a job that was received. */
+static void
+take_request (struct body *self, const struct job_header *header)
+{
+    zmq_msg_t frame;
+
+    zmq_msg_init (&frame);
+    if (socket_receive_frame (self->jobs, &frame) == 0 &&
+        !(header->bulk && put_off (self, header, &frame)))
+        add_to_batch (self, header, &frame);
+    zmq_msg_close (&frame);
+}
+
+/* Take the first one that waits out of the list. */
+static void
+take_bulk (struct body *self, struct job_header *header, zmq_msg_t *frame)
+{
+    struct bulk *bulk = self->bulk;
+
+    *header = bulk->header;
+    zmq_msg_move (frame, &bulk->frame);
+    zmq_msg_close (&bulk->frame);
+    self->bulk = bulk->next;
+    if (!self->bulk)
+        self->bulk_end = &self->bulk;
+    free (bulk);
+}
+
+/* Fill the batch up with bulky requests that fit. */
+static void
+add_bulk (struct body *self)
+{
+    struct job_header header;
+    zmq_msg_t frame;
+    size_t bytes = 0;
+
+    while (self->bulk && self->batch_count < WRITER_BATCH_MAX &&
+           (bytes == 0 || bytes + zmq_msg_size (&self->bulk->frame) <= BULK_BYTES)) {
+        bytes += zmq_msg_size (&self->bulk->frame);
+        zmq_msg_init (&frame);
+        take_bulk (self, &header, &frame);
+        add_to_batch (self, &header, &frame);
+        zmq_msg_close (&frame);
+    }
 }
 
 static bool
@@ -245,7 +324,7 @@ loop (struct body *self)
             {actor_pipe_socket (self->pipe), 0, ZMQ_POLLIN, 0},
             {self->jobs, 0, ZMQ_POLLIN, 0},
         };
-        bool wanted = upkeep_wanted (self->upkeep, &self->context);
+        bool wanted = self->bulk || upkeep_wanted (self->upkeep, &self->context);
         long wait_ms = wanted ? 0 : (long) upkeep_idle_ms (self->upkeep, &self->context);
         metric_loop_sleep (&lag, wait_ms);
         zmq_poll (items, 2, wait_ms);
@@ -253,6 +332,7 @@ loop (struct body *self)
         while (actor_recv_command (self->pipe))
             ;
         collect (self);
+        add_bulk (self);
         if (run_batch (self) < 0 || keep_house (self) < 0)
             return;
         show_repair (self);
@@ -284,6 +364,7 @@ set_up (struct body *self, const struct writer *parent, litedfs_error_t *error)
     if (!self->batch || !self->upkeep)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
     self->upkeep->doomed = true;
+    self->upkeep->adopting = true;
     if (!(self->upkeep->repair = repair_new ()))
         return err_set (error, LITEDFS_MEMORY, "out of memory");
     self->context.agenda = repair_agenda (self->upkeep->repair);
@@ -307,6 +388,13 @@ tear_down (struct body *self)
         if (self->jobs && self->batch)
             collect (self);
     } while (self->batch_count > 0);
+    while (self->bulk) {
+        struct job_header header;
+        zmq_msg_t frame;
+        zmq_msg_init (&frame);
+        take_bulk (self, &header, &frame);
+        zmq_msg_close (&frame);
+    }
     socket_close (&self->jobs);
     socket_close (&self->results);
     nodes_view_release (&self->nodes);
@@ -337,6 +425,7 @@ run (struct actor_pipe *pipe, void *args)
     litedfs_error_t error;
 
     parent->first_nodes = NULL;
+    self.bulk_end = &self.bulk;
     if (set_up (&self, parent, &error) < 0)
         actor_failed (pipe, &error);
     else {
@@ -418,12 +507,26 @@ writer_stop (struct writer **self)
     *self = NULL;
 }
 
+/* Whether a request may be put off; one that is the actor's own has no message. */
+static bool
+is_bulk (const struct request *request)
+{
+    if (!request->message)
+        return false;
+    enum message_number number = request->message->type->number;
+    return number == MESSAGE_node_report || number == MESSAGE_node_inventory ||
+           number == MESSAGE_node_listing;
+}
+
 int
 writer_submit (struct writer *self, struct request *request, const struct op_sender *sender,
                uint64_t token, litedfs_error_t *error)
 {
-    const struct job_header header = {
-        .kind = JOB_REQUEST, .route = request->route, .sender = *sender, .token = token};
+    const struct job_header header = {.kind = JOB_REQUEST,
+                                      .bulk = is_bulk (request),
+                                      .route = request->route,
+                                      .sender = *sender,
+                                      .token = token};
     size_t size = zmq_msg_size (&request->header);
 
     if (self->waiting >= WRITER_REQUESTS_MAX || self->waiting_bytes + size > WRITER_BYTES_MAX)

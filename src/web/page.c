@@ -69,15 +69,17 @@ node_document (const struct wire_node *node)
 {
     char id[UUID_TEXT_SIZE];
     return json_pack (
-        "{sI ss so sI sI sI so so ss sI sI sI sb sI sI}", "id", (json_int_t) node->id,
-        "node_id", uuid_print (&node->node_id, id), "host", text_value (node->host),
-        "http_port", (json_int_t) node->http_port, "tcp_port", (json_int_t) node->tcp_port,
-        "chain_port", (json_int_t) node->chain_port, "zone", text_value (node->zone), "version",
-        text_value (node->version), "status", words_node_status[node->status], "storage_total",
-        (json_int_t) node->storage_total, "storage_used", (json_int_t) node->storage_used,
-        "storage_free", (json_int_t) node->storage_free, "storage_full", node->storage_full,
-        "blocks", (json_int_t) node->blocks, "last_heartbeat",
-        (json_int_t) node->last_heartbeat);
+        "{sI ss so sI sI sI so so ss sI sI sI sb sI sI s{sI sI sI}}", "id",
+        (json_int_t) node->id, "node_id", uuid_print (&node->node_id, id), "host",
+        text_value (node->host), "http_port", (json_int_t) node->http_port, "tcp_port",
+        (json_int_t) node->tcp_port, "chain_port", (json_int_t) node->chain_port, "zone",
+        text_value (node->zone), "version", text_value (node->version), "status",
+        words_node_status[node->status], "storage_total", (json_int_t) node->storage_total,
+        "storage_used", (json_int_t) node->storage_used, "storage_free",
+        (json_int_t) node->storage_free, "storage_full", node->storage_full, "blocks",
+        (json_int_t) node->blocks, "last_heartbeat", (json_int_t) node->last_heartbeat,
+        "quarantined", "blocks", (json_int_t) node->quarantined, "bytes",
+        (json_int_t) node->quarantined_bytes, "since", (json_int_t) node->quarantined_since);
 }
 
 json_t *

@@ -143,6 +143,22 @@ on_report (void *context, struct request *request, litedfs_error_t *e)
     return 0;
 }
 
+/* Nothing ever differs. */
+static int
+on_inventory (void *context, struct request *request, litedfs_error_t *e)
+{
+    static const uint8_t differ[128];
+    struct node_inventory_request in;
+    (void) context;
+
+    if (message_request_fields (request->message, &in, e) < 0)
+        return e->number;
+    struct node_inventory_reply out = {.seq = in.seq,
+                                       .buckets = slice_of (differ, sizeof differ)};
+    reply (&request, &out);
+    return 0;
+}
+
 static int
 on_failed (void *context, struct request *request, litedfs_error_t *e)
 {
@@ -192,6 +208,7 @@ static const struct router_row name_rows[] = {
     {MESSAGE_node_heartbeat, on_heartbeat, PEER_NODE},
     {MESSAGE_node_list, on_list, PEER_ANY},
     {MESSAGE_node_report, on_report, PEER_NODE},
+    {MESSAGE_node_inventory, on_inventory, PEER_NODE},
     {MESSAGE_node_orders, on_orders, PEER_NODE},
     {MESSAGE_node_failed, on_failed, PEER_NODE},
 };

@@ -87,16 +87,82 @@ START_TEST (a_session_that_the_name_node_forgot_registers_again)
 }
 END_TEST
 
-START_TEST (a_name_node_with_other_changes_gets_every_block_anew)
+/* The digest of the bucket of BLOCK, as it was sent: big endian. */
+static const uint8_t *
+digest_of_block (void)
+{
+    return name.digests + 16 * block_id_bucket (BLOCK);
+}
+
+START_TEST (inventories_are_compared_after_each_registration)
+{
+    start_registered ();
+    WAIT_FOR (name.inventories == 1);
+    ck_assert_uint_eq (name.inventory_seq, 0);
+    put_block (BLOCK, CHUNK);
+    WAIT_FOR (name.change_count == 1);
+    name.session = 0;
+    WAIT_FOR (name.inventories == 2);
+    ck_assert_uint_eq (name.inventory_seq, 1);
+    for (int i = 0; i < 8; i++)
+        ck_assert_uint_eq (digest_of_block ()[i],
+                           (uint8_t) (block_id_hash (BLOCK) >> (56 - 8 * i)));
+    ck_assert_uint_eq (digest_of_block ()[15], 1);
+    ck_assert_uint_eq (name.listings, 0); // nothing differed
+}
+END_TEST
+
+START_TEST (a_name_node_with_other_changes_gets_what_differs)
 {
     start_registered ();
     put_block (BLOCK, CHUNK);
-    WAIT_FOR (name.change_count == 1);
+    put_block (BLOCK + 1, CHUNK);
+    WAIT_FOR (name.change_count == 2);
     name.seq = 100; // it knows more than this index ever had
     name.session = 0;
-    WAIT_FOR (name.change_count == 2);
-    ck_assert_uint_gt (name.changes[1].seq, 100);
-    ck_assert_uint_eq (name.changes[1].block, BLOCK);
+    uint32_t bucket = block_id_bucket (BLOCK);
+    name.differ[bucket / 8] = (uint8_t) (1u << bucket % 8);
+    WAIT_FOR (name.listings == 1);
+    ck_assert_uint_eq (name.inventory_seq, 100);
+    ck_assert_uint_eq (name.listed_count, 1);
+    ck_assert_uint_eq (name.listed[0].block, BLOCK);
+    ck_assert_uint_eq (name.listed[0].size, CHUNK);
+    put_block (BLOCK + 2, CHUNK);
+    WAIT_FOR (name.change_count == 3);
+    ck_assert_uint_eq (name.changes[2].seq, 101);
+}
+END_TEST
+
+START_TEST (a_name_node_that_missed_changes_gets_a_comparison)
+{
+    start_registered ();
+    WAIT_FOR (name.inventories == 1);
+    name.compare = true;
+    put_block (BLOCK, CHUNK);
+    WAIT_FOR (name.inventories == 2);
+    ck_assert_uint_eq (name.inventory_seq, 1);
+}
+END_TEST
+
+START_TEST (a_listing_that_is_not_taken_begins_with_another_comparison)
+{
+    start_registered ();
+    WAIT_FOR (name.inventories == 1);
+    name.refuse_listings = true;
+    memset (name.differ, 0xff, sizeof name.differ);
+    name.session = 0;
+    WAIT_FOR (name.inventories == 3 && name.listings == 2);
+    name.refuse_listings = false;
+    WAIT_FOR (name.listings >= 3);
+}
+END_TEST
+
+START_TEST (inventories_are_compared_every_inventory_interval)
+{
+    set ("inventory_interval", "1");
+    start_registered ();
+    WAIT_FOR (name.inventories == 3);
+    ck_assert_uint_eq (name.registered, 1);
 }
 END_TEST
 
@@ -400,7 +466,11 @@ UNIT_MAIN_FIXTURE (
     a_delete_order_is_carried_out_reported_and_confirmed, a_delete_order_ends_a_block_in_write,
     number_blocks_and_port_outlive_a_restart_and_are_served_without_a_name_node,
     a_session_that_the_name_node_forgot_registers_again,
-    a_name_node_with_other_changes_gets_every_block_anew, another_cluster_is_not_joined,
+    inventories_are_compared_after_each_registration,
+    a_name_node_with_other_changes_gets_what_differs,
+    a_name_node_that_missed_changes_gets_a_comparison,
+    a_listing_that_is_not_taken_begins_with_another_comparison,
+    inventories_are_compared_every_inventory_interval, another_cluster_is_not_joined,
     the_chain_port_is_registered_and_kept,
     what_heartbeats_say_of_nodes_is_asked_for_by_version_and_saved,
     entries_that_make_no_sense_are_left_out,

@@ -79,7 +79,8 @@ on_report (void *context, struct request *request, litedfs_error_t *e)
         name.changes[name.change_count++] = in.changes[i];
         name.seq = in.changes[i].seq;
     }
-    struct node_report_reply fields = {.seq = name.seq};
+    struct node_report_reply fields = {.seq = name.seq, .compare = name.compare};
+    name.compare = false;
     reply (request, &fields);
     request_destroy (&request);
     return 0;
@@ -130,10 +131,48 @@ on_list (void *context, struct request *request, litedfs_error_t *e)
     return 0;
 }
 
+static int
+on_inventory (void *context, struct request *request, litedfs_error_t *e)
+{
+    struct node_inventory_request in;
+    (void) context;
+    if (message_request_fields (request->message, &in, e) < 0)
+        return e->number;
+    struct node_inventory_reply fields = {
+        .seq = in.seq, .buckets = slice_of (name.differ, sizeof name.differ)};
+    name.inventories++;
+    name.inventory_seq = in.seq;
+    memcpy (name.digests, in.digests.data, in.digests.size);
+    reply (request, &fields);
+    request_destroy (&request);
+    return 0;
+}
+
+/* Everything is taken. */
+static int
+on_listing (void *context, struct request *request, litedfs_error_t *e)
+{
+    struct node_listing_request in;
+    (void) context;
+    if (message_request_fields (request->message, &in, e) < 0)
+        return e->number;
+    const struct wire_range *last = &in.ranges[in.ranges_count - 1];
+    struct node_listing_reply fields = {
+        .taken = !name.refuse_listings, .bucket = last->bucket, .block = last->last};
+    name.listings++;
+    for (size_t i = 0; i < in.blocks_count && name.listed_count < CHANGES_MAX; i++)
+        name.listed[name.listed_count++] = in.blocks[i];
+    reply (request, &fields);
+    request_destroy (&request);
+    return 0;
+}
+
 static const struct router_row name_rows[] = {
     {MESSAGE_node_register, on_register, PEER_ANY},
     {MESSAGE_node_heartbeat, on_heartbeat, PEER_NODE},
     {MESSAGE_node_report, on_report, PEER_NODE},
+    {MESSAGE_node_inventory, on_inventory, PEER_NODE},
+    {MESSAGE_node_listing, on_listing, PEER_NODE},
     {MESSAGE_node_orders, on_orders, PEER_NODE},
     {MESSAGE_node_list, on_list, PEER_NODE},
 };

@@ -60,6 +60,15 @@ struct played_name {
     uint64_t table;       // its version
     uint64_t heard_table; // that the last heartbeat said
     unsigned lists;       // how often node.list came
+    bool compare;         // the next report's reply asks for a comparison
+    unsigned inventories;
+    uint64_t inventory_seq;
+    uint8_t digests[16384];
+    uint8_t differ[128]; // what the answers say
+    bool refuse_listings;
+    unsigned listings;
+    struct wire_present listed[CHANGES_MAX];
+    size_t listed_count;
     struct request *parked;
 };
 

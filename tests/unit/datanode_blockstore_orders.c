@@ -228,51 +228,29 @@ START_TEST (changes_are_listed_in_order_until_they_are_confirmed)
 }
 END_TEST
 
-START_TEST (everything_is_reported_anew_above_a_number)
+START_TEST (numbers_go_on_above_what_the_other_side_knows)
 {
     struct blockstore_change changes[10];
+    struct blockstore_block row;
     size_t count;
     for (uint64_t block = 1; block <= 4; block++)
         store_put (block, block * 10);
     expect (0, execute (1, 1, 2));
     expect (0, blockstore_confirm (store, 3, &error));
-    expect (0, blockstore_report_anew (store, 1000, &error));
-    ck_assert_uint_eq (blockstore_seq (store), 1003);
+    expect (0, blockstore_resume (store, 1000, &error));
+    ck_assert_uint_eq (blockstore_seq (store), 1000);
     ck_assert_uint_eq (blockstore_confirmed (store), 1000);
     expect (0, blockstore_changes (store, 0, 10, changes, &count, &error));
-    ck_assert_uint_eq (count, 3);
-    static const uint64_t blocks[] = {1, 3, 4};
-    for (size_t i = 0; i < 3; i++) {
-        struct blockstore_block row;
-        ck_assert_uint_eq (changes[i].seq, 1001 + i);
-        ck_assert_uint_eq (changes[i].block, blocks[i]);
-        ck_assert_uint_eq (changes[i].size, blocks[i] * 10);
-        ck_assert (!changes[i].removed);
-        expect (0, blockstore_stat (store, blocks[i], &row, &error));
-        ck_assert_uint_eq (row.seq, 1001 + i);
-        store_check (blocks[i], blocks[i] * 10);
-    }
-    expect (0, blockstore_report_anew (store, 0, &error)); // never below what was given
-    ck_assert_uint_eq (blockstore_seq (store), 1006);
-}
-END_TEST
-
-START_TEST (many_blocks_are_reported_anew)
-{
-    enum { N = 500 };
-    struct blockstore_change changes[N + 1];
-    size_t count;
-    for (uint64_t i = 0; i < N; i += 50) {
-        struct blockstore_finish items[50];
-        for (uint64_t k = 0; k < 50; k++)
-            items[k] = (struct blockstore_finish){.writing = store_write (i + k + 1, 1)};
-        expect (0, blockstore_finish (store, items, 50, &error));
-    }
-    expect (0, blockstore_report_anew (store, 0, &error));
-    expect (0, blockstore_changes (store, 0, N + 1, changes, &count, &error));
-    ck_assert_uint_eq (count, N);
-    for (uint64_t i = 0; i < N; i++)
-        ck_assert (changes[i].block == i + 1 && changes[i].seq == N + 1 + i);
+    ck_assert_uint_eq (count, 0);
+    expect (0, blockstore_stat (store, 4, &row, &error));
+    ck_assert_uint_eq (row.seq, 4);
+    store_check (4, 40);
+    expect (0, blockstore_resume (store, 0, &error)); // never below what was given
+    ck_assert_uint_eq (store_put (5, 1), 1001);
+    store_reopen ();
+    ck_assert_uint_eq (blockstore_confirmed (store), 1000);
+    expect (0, blockstore_changes (store, 1000, 10, changes, &count, &error));
+    ck_assert (count == 1 && changes[0].seq == 1001 && changes[0].block == 5);
 }
 END_TEST
 
@@ -374,5 +352,5 @@ UNIT_MAIN_FIXTURE ("datanode_blockstore_orders", store_setup, store_teardown,
                    tombstones_leave_after_their_time_and_not_before,
                    many_tombstones_leave_at_once,
                    changes_are_listed_in_order_until_they_are_confirmed,
-                   everything_is_reported_anew_above_a_number, many_blocks_are_reported_anew,
+                   numbers_go_on_above_what_the_other_side_knows,
                    what_was_seen_of_the_name_node_only_rises FAULT_CASES)

@@ -476,12 +476,12 @@ START_TEST (a_digest_that_is_not_of_its_rows_is_found)
     struct digest_row digest;
     struct txn *txn = begin ();
 
-    ck_ok (digest_row_get (txn, 1, held_bucket (blocks[0]), &digest, E));
+    ck_ok (digest_row_get (txn, 1, block_id_bucket (blocks[0]), &digest, E));
     digest.hash ^= 1;
     ck_ok (digest_row_put (txn, &digest, E));
     finds (&txn, "it is not that of the 1 blocks");
     txn = begin ();
-    digest.bucket = (digest.bucket + 1) % HELD_BUCKETS;
+    digest.bucket = (digest.bucket + 1) % BLOCK_ID_BUCKETS;
     ck_ok (digest_row_put (txn, &digest, E));
     finds (&txn, "nothing is confirmed there");
 }

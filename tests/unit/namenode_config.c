@@ -64,6 +64,7 @@ START_TEST (defaults_are_those_of_the_manual)
     ck_assert (config.backup_interval == 6 * 3600);
     ck_assert_int_eq (config.backup_keep, 3);
     ck_assert_str_eq (config.backup_path, "");
+    ck_assert (config.quarantine_grace == 86400);
     ck_assert_str_eq (config.data_path, "/etc/data");
     ck_assert_int_eq (listen_allowed ("f", &config.allow, &allowed, &error), 0);
     ck_assert (net_list_matches (&allowed, "127.0.0.1"));

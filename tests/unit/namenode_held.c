@@ -55,7 +55,7 @@ block_at (struct txn *txn, uint32_t index)
 static void
 check_digests (struct txn *txn, uint32_t node)
 {
-    static struct digest_row expected[HELD_BUCKETS];
+    static struct digest_row expected[BLOCK_ID_BUCKETS];
     struct cursor cursor = {0};
     struct slice key;
     struct slice value;
@@ -73,13 +73,13 @@ check_digests (struct txn *txn, uint32_t node)
         ck_ok (held_row_decode (key, value, &row, E));
         if (row.state == HELD_CLAIMED)
             continue;
-        expected[held_bucket (row.block)].hash ^= held_hash (row.block);
-        expected[held_bucket (row.block)].count++;
+        expected[block_id_bucket (row.block)].hash ^= block_id_hash (row.block);
+        expected[block_id_bucket (row.block)].count++;
         blocks++;
         bytes += row.size;
     }
     cursor_close (&cursor);
-    for (uint32_t i = 0; i < HELD_BUCKETS; i++) {
+    for (uint32_t i = 0; i < BLOCK_ID_BUCKETS; i++) {
         ck_ok (digest_row_get (txn, node, i, &digest, E));
         ck_assert_uint_eq (digest.hash, expected[i].hash);
         ck_assert_uint_eq (digest.count, expected[i].count);

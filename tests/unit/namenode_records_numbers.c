@@ -61,10 +61,10 @@ END_TEST
 
 START_TEST (the_hash_of_a_block_is_as_documented)
 {
-    ck_assert_uint_eq (held_hash (0), UINT64_C (0xe220a8397b1dcdaf));
-    ck_assert_uint_eq (held_bucket (0), 0xe220a8397b1dcdaf >> 54);
+    ck_assert_uint_eq (block_id_hash (0), UINT64_C (0xe220a8397b1dcdaf));
+    ck_assert_uint_eq (block_id_bucket (0), 0xe220a8397b1dcdaf >> 54);
     for (uint64_t block = 0; block < 5000; block++)
-        ck_assert_uint_lt (held_bucket (block), HELD_BUCKETS);
+        ck_assert_uint_lt (block_id_bucket (block), BLOCK_ID_BUCKETS);
 }
 END_TEST
 
