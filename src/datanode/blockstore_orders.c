@@ -23,7 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLICE 256 // orders in a transaction
+#define SLICE 512 // orders in a transaction
 
 #define EXPIRE_PAGE 512 // tombstones that leave in one transaction
 

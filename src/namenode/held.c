@@ -345,25 +345,49 @@ refuse_unowned (struct txn *txn, struct node_row *node, const struct wire_change
     return rc == 0 ? quarantine_put (txn, &row, error) : rc;
 }
 
+/* What follows from a row that is confirmed now. */
+static int
+settle_added (struct txn *txn, struct node_row *node, const struct wire_change *change,
+              struct held_row *held, struct held_report *report, litedfs_error_t *error)
+{
+    struct block_row row;
+
+    int rc = held_find_block (txn, change->block, &row, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        return refuse_unowned (txn, node, change, held, report, error);
+    if (rc < 0 || row.state == BLOCK_ALLOCATED)
+        return rc;
+    if (row.size != change->size || row.crc != change->crc32)
+        return refuse_content (txn, node, &row, held, report, error);
+    return held->order == HELD_KEPT ? add_holder (txn, &row, node->number, error) : 0;
+}
+
 int
 held_add (struct txn *txn, struct node_row *node, const struct wire_change *change,
           struct held_report *report, litedfs_error_t *error)
 {
     struct held_row held;
-    struct block_row row;
 
     report->added++;
     int rc = confirm (txn, node, change, &held, error);
-    if (rc < 0)
-        return rc;
-    rc = held_find_block (txn, change->block, &row, error);
-    if (rc == LITEDFS_NOT_FOUND)
-        return refuse_unowned (txn, node, change, &held, report, error);
-    if (rc < 0 || row.state == BLOCK_ALLOCATED)
-        return rc;
-    if (row.size != change->size || row.crc != change->crc32)
-        return refuse_content (txn, node, &row, &held, report, error);
-    return held.order == HELD_KEPT ? add_holder (txn, &row, node->number, error) : 0;
+    return rc < 0 ? rc : settle_added (txn, node, change, &held, report, error);
+}
+
+int
+held_add_new (struct txn *txn, struct node_row *node, const struct wire_change *change,
+              struct held_report *report, litedfs_error_t *error)
+{
+    struct held_row held = {.node = node->number,
+                            .block = change->block,
+                            .state = HELD_CONFIRMED,
+                            .seq = change->seq,
+                            .size = change->size};
+
+    report->added++;
+    node->blocks++;
+    node->bytes += change->size;
+    int rc = held_row_put (txn, &held, error);
+    return rc < 0 ? rc : settle_added (txn, node, change, &held, report, error);
 }
 
 /* The node has the block no longer.  The row stays while a delete order is out. */

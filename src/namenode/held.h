@@ -65,4 +65,8 @@ int held_add (struct txn *txn, struct node_row *node, const struct wire_change *
 int held_remove (struct txn *txn, struct node_row *node, const struct wire_change *change,
                  struct held_report *report, litedfs_error_t *error);
 
+/* The same for a block of which we have no row; its digest is the caller's affair, too. */
+int held_add_new (struct txn *txn, struct node_row *node, const struct wire_change *change,
+                  struct held_report *report, litedfs_error_t *error);
+
 #endif

@@ -9,7 +9,7 @@
 
 /* What a listing may cost before the rest has to be sent again: a row that is looked at is one, one that is
  * changed as many as it takes longer.  About five milliseconds. */
-enum { COST_MAX = 8000, COST_OF_CHANGE = 8 };
+enum { COST_MAX = 8000, COST_OF_ADDED = 8, COST_OF_REMOVED = 24 };
 
 /* ---- digests ------------------------------------------------------------------------------------- */
 
@@ -81,6 +81,8 @@ struct merge {
     struct node_row node;
     size_t next; // of listing->blocks
     uint32_t cost;
+    uint64_t hash; // of what was added to the range that is at hand
+    uint64_t count;
 };
 
 static bool
@@ -116,7 +118,9 @@ check_order (const struct node_listing_request *listing, litedfs_error_t *error)
 static struct wire_change
 change_of (const struct merge *merge, const struct wire_present *present)
 {
-    return (struct wire_change){.seq = merge->listing->complete,
+    uint64_t complete = merge->listing->complete;
+
+    return (struct wire_change){.seq = complete < merge->node.seq ? complete : merge->node.seq,
                                 .kind = CHANGE_ADDED,
                                 .block = present->block,
                                 .size = present->size,
@@ -131,12 +135,17 @@ take_present (struct merge *merge, const struct wire_present *present,
     const struct wire_change change = change_of (merge, present);
 
     merge->cost++;
-    if (row &&
-        (row->seq > change.seq || (row->state != HELD_CLAIMED && row->order != HELD_DELETED &&
-                                   row->size == present->size)))
+    if (row && (row->seq > merge->listing->complete ||
+                (row->state != HELD_CLAIMED && row->order != HELD_DELETED &&
+                 row->size == present->size)))
         return 0;
-    merge->cost += COST_OF_CHANGE;
+    merge->cost += COST_OF_ADDED;
     merge->out->added++;
+    if (!row) {
+        merge->hash ^= block_id_hash (present->block);
+        merge->count++;
+        return held_add_new (merge->txn, &merge->node, &change, &merge->out->report, error);
+    }
     return held_add (merge->txn, &merge->node, &change, &merge->out->report, error);
 }
 
@@ -150,7 +159,7 @@ take_absent (struct merge *merge, const struct held_row *row, litedfs_error_t *e
     merge->cost++;
     if (row->state == HELD_CLAIMED || row->seq > change.seq)
         return 0;
-    merge->cost += COST_OF_CHANGE;
+    merge->cost += COST_OF_REMOVED;
     merge->out->removed++;
     return held_remove (merge->txn, &merge->node, &change, &merge->out->report, error);
 }
@@ -208,6 +217,21 @@ take_row (struct merge *merge, const struct wire_range *range, const struct held
     return rc;
 }
 
+/* Bring the digest in step with what was added to a range. */
+static int
+count_added (struct merge *merge, uint32_t bucket, litedfs_error_t *error)
+{
+    struct digest_row digest;
+
+    if (merge->count == 0)
+        return 0;
+    int rc = digest_row_get (merge->txn, merge->node.number, bucket, &digest, error);
+    digest.hash ^= merge->hash;
+    digest.count += merge->count;
+    merge->hash = merge->count = 0;
+    return rc == 0 ? digest_row_put (merge->txn, &digest, error) : rc;
+}
+
 static int
 take_range (struct merge *merge, const struct wire_range *range, litedfs_error_t *error)
 {
@@ -235,7 +259,7 @@ take_range (struct merge *merge, const struct wire_range *range, litedfs_error_t
         merge->cost++;
         reach (merge, range->bucket, range->last);
     }
-    return rc;
+    return rc == 0 ? count_added (merge, range->bucket, error) : rc;
 }
 
 int

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The walk: slices of some hundred rows, each in a snapshot of its own.  A slice in a hurry is followed by
- * a pause of three times its length, so that the writer's thread stays free for others.
+ * The walk: slices, each in a snapshot of its own.  A slow one has some rows, one in a hurry lasts two
+ * milliseconds and is followed by a pause of the same length, so that the writer's thread stays free for others.
  */
 #include "namenode/repair_walk.h"
 
 #include "namenode/blocks.h"
 
-/* Rows a slice, and milliseconds: from slice to slice, from round to round, after an error. */
-enum { SLOW_ROWS = 64, FAST_ROWS = 512 };
-enum { SLOW_MS = 200, ROUND_MS = 10000, ERROR_MS = 5000, PAUSE_TIMES = 3 };
+/* Rows a slice, and of how many rows the clock is looked at; milliseconds: of a slice, from slice to slice, from
+ * round to round, after an error. */
+enum { SLOW_ROWS = 64, FAST_ROWS = 8192, CLOCK_ROWS = 64 };
+enum { FAST_MS = 2, SLOW_MS = 200, ROUND_MS = 10000, ERROR_MS = 5000 };
 
 void
 repair_walk_hurry (struct repair_walk *self)
@@ -42,13 +43,29 @@ add_found (struct repair_walk *self, const struct block_row *row)
     return true;
 }
 
+/* Whether too few of the holders are there, or one only, whatever they have confirmed: most blocks of a node
+ * that is gone need no closer look. */
+static bool
+is_short (const struct repair_run *run, const struct block_row *row, uint32_t wanted)
+{
+    uint32_t counting = 0, there = 0;
+
+    for (size_t i = 0; i < row->nodes_count; i++) {
+        const struct node *node = nodes_view_find (run->nodes, row->nodes[i]);
+        bool counts = presence_counts (run->presence, row->nodes[i]);
+        counting += counts;
+        there += counts && node && (node->online || node->excused);
+    }
+    return counting < wanted || (there == 1 && wanted > 1);
+}
+
 /* Look at one block; *file is the inode row of the block before, if it has the same.  False when there is
  * no room for what was found. */
 static int
 look_at (struct repair_walk *self, struct repair_run *run, const struct block_row *row,
          struct inode_row *file, bool *room, litedfs_error_t *error)
 {
-    bool fine = true;
+    bool fine;
     int rc = 0;
 
     if (file->number != row->inode) {
@@ -60,14 +77,16 @@ look_at (struct repair_walk *self, struct repair_run *run, const struct block_ro
     }
     if (rc < 0 || file->replica == 0 || row->state == BLOCK_ALLOCATED)
         return rc; // it is being written, or freed
-    rc = repair_block_is_fine (run, row, file->replica, &fine, error);
+    fine = !is_short (run, row, file->replica);
+    if (fine)
+        rc = repair_block_is_fine (run, row, file->replica, &fine, error);
     if (rc == 0 && !fine)
         *room = add_found (self, row);
     return rc;
 }
 
 static int
-slice (struct repair_walk *self, struct repair_run *run, size_t max, bool *end,
+slice (struct repair_walk *self, struct repair_run *run, size_t max, int64_t end_ms, bool *end,
        litedfs_error_t *error)
 {
     struct inode_row file = {0};
@@ -84,6 +103,8 @@ slice (struct repair_walk *self, struct repair_run *run, size_t max, bool *end,
     int rc = cursor_open (&cursor, run->txn, TABLE_BLOCK, none, slice_of (start, sizeof start),
                           error);
     for (size_t i = 0; i < max && rc == 0 && room; i++) {
+        if (i % CLOCK_ROWS == CLOCK_ROWS - 1 && clock_mono (run->clock) >= end_ms)
+            break;
         rc = cursor_next (&cursor, &key, &value, error);
         *end = rc == LITEDFS_NOT_FOUND;
         if (rc == 0)
@@ -122,11 +143,12 @@ repair_walk_slice (struct repair_walk *self, struct metastore *store, struct rep
         return 0;
     int rc = txn_begin_read (store, &run->txn, error);
     if (rc == 0) {
-        rc = slice (self, run, self->fast ? FAST_ROWS : SLOW_ROWS, &end, error);
+        rc = slice (self, run, self->fast ? FAST_ROWS : SLOW_ROWS, began_ms + FAST_MS, &end,
+                    error);
         txn_abort (&run->txn);
     }
     int64_t now_ms = clock_mono (run->clock);
-    self->next_ms = now_ms + (self->fast ? 1 + PAUSE_TIMES * (now_ms - began_ms) : SLOW_MS);
+    self->next_ms = now_ms + (self->fast ? now_ms - began_ms : SLOW_MS);
     if (rc < 0)
         self->next_ms = now_ms + ERROR_MS;
     else if (end)

@@ -11,7 +11,7 @@
 #include "namenode/repair_block.h"
 
 /* The most ranges of blocks that a slice finds. */
-#define REPAIR_FOUND_MAX 64
+#define REPAIR_FOUND_MAX 1024
 
 /* Zero-initialised it begins with the first block. */
 struct repair_walk {

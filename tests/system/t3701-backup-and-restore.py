@@ -113,7 +113,7 @@ def a_name_node_that_lost_its_data_goes_on_with_a_copy ():
             assert _get (c, path) == content, path
         for path, content in load.content.items ():
             assert _get (c, path) in (None, content), path
-        c.name.wait_log ("that this name node never made")
+        c.name.wait_log ("that these metadata do not know")
 
         c.litedfs ("file", "delete", "-r", "/before/1")     # due after 0.1 s, and waits for the acceptance
         deleted = time.monotonic ()

@@ -8,7 +8,7 @@ import shutil
 import sys
 
 sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "lib"))
-from cluster import Cluster, run, same_content, wait_for  # noqa: E402
+from cluster import Cluster, program, run, run_to_end, same_content, wait_for  # noqa: E402
 
 KIB = 1 << 10
 SETTINGS = {"delete_delay": "0.2", "repair_delay": "600"}
@@ -143,6 +143,8 @@ def blocks_that_restored_metadata_do_not_know_are_kept_and_counted_then_deleted 
         # The grace is over: a day in a test is a second.
         assert c.name.stop () == 0
         c.name.set (quarantine_grace=1)
+        status, _, err = run_to_end (program ("litename"), "--accept-restore", "-c", c.name.config)
+        assert status == 0, err
         c.start ()
         wait_for ("they are deleted", lambda: sum (len (_block_files (daemon)) for daemon in c.data) == 16)
         wait_for ("nothing is in quarantine", lambda: _quarantined (c) == (0, 0))
