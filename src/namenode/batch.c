@@ -141,6 +141,7 @@ handle (struct batch_context *context, struct job *job, struct txn *txn, litedfs
         .txn = txn,
         .settings = context->settings,
         .nodes = context->nodes,
+        .balance = context->balance,
         .sender = &job->sender,
         .effects = &job->effects,
         .error = error,

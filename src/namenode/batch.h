@@ -36,7 +36,8 @@ struct batch_context {
     struct storedir *dir;
     const struct op_settings *settings;
     struct lease_clock *leases;
-    struct agenda *agenda; // what repair shall look at next; may be NULL
+    struct agenda *agenda;         // what repair shall look at next; may be NULL
+    const struct balance *balance; // may be NULL
     const struct clock *clock;
     struct log *log;
     struct metrics *metrics;        // may be NULL

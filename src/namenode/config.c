@@ -83,6 +83,9 @@ const struct option_row namenode_options[] = {
     {"quarantine_grace", NULL, OPTION_SECONDS, AT (quarantine_grace), "86400", 0, 31536000,
      false, "seconds for which data nodes keep blocks that the metadata do not know", NULL,
      false},
+    {"balance_threshold", NULL, OPTION_INT, AT (balance_threshold), "10", 0, 100, false,
+     "points by which the use of two data nodes may differ before blocks move; 0: never", NULL,
+     false},
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 

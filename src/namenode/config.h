@@ -39,6 +39,7 @@ struct namenode_config {
     int64_t backup_keep;
     int64_t backup_bandwidth;
     double quarantine_grace;
+    int64_t balance_threshold;
 };
 
 /* The table of its keys, for base/conf and for what prints or compares it. */

@@ -32,6 +32,7 @@ struct copy {
     uint32_t target;
     uint64_t order; // its number at the source
     uint64_t size;
+    bool spare; // as many copies as are wanted are there: it is for balance
     int64_t deadline_ms;
     uint64_t
         source_table; // `table` of both nodes when it was ordered; it changes when a node goes

@@ -75,6 +75,7 @@ static const struct router_row rows[] = {
     {MESSAGE_cluster_info, server_on_read, PEER_CLIENT},
     {MESSAGE_cluster_repair, server_on_read, PEER_CLIENT},
     {MESSAGE_cluster_check, server_on_read, PEER_CLIENT},
+    {MESSAGE_cluster_balance, server_on_change, PEER_CLIENT},
     {MESSAGE_node_register, server_on_register, PEER_CLIENT | PEER_NODE},
     {MESSAGE_node_heartbeat, server_on_heartbeat, PEER_NODE},
     {MESSAGE_node_report, server_on_change, PEER_NODE},
@@ -244,6 +245,7 @@ open_store (struct server *self, const struct namenode_config *config, litedfs_e
         .repair_streams = (unsigned) config->repair_streams,
         .repair_bandwidth = (uint64_t) config->repair_bandwidth,
         .quarantine_grace_ms = (uint64_t) (config->quarantine_grace * 1000),
+        .balance_threshold = (unsigned) config->balance_threshold,
         .log = self->log,
     };
     return 0;

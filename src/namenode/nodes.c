@@ -206,6 +206,14 @@ node_takes_blocks (const struct node *self)
     return self->duty.duty == DUTY_SERVE && !self->excused;
 }
 
+double
+node_use (const struct node *self)
+{
+    return self->storage_total > 0
+               ? 100.0 * (double) self->storage_used / (double) self->storage_total
+               : 0;
+}
+
 static void
 turn (struct nodes *self, struct member *member, bool online, int64_t wall_ms)
 {

@@ -76,6 +76,9 @@ void nodes_view_release (struct nodes_view **self);
 /* Whether it may get new blocks, for all that is wanted of it. */
 bool node_takes_blocks (const struct node *self);
 
+/* How full it is, percent of what it can hold; 0 if that is not known. */
+double node_use (const struct node *self);
+
 /* The node of a number, or NULL. */
 const struct node *nodes_view_find (const struct nodes_view *self, uint64_t number);
 

@@ -86,6 +86,7 @@ static const struct op_row rows[] = {
     {MESSAGE_cluster_info, op_cluster_info, true},
     {MESSAGE_cluster_repair, op_cluster_repair, true},
     {MESSAGE_cluster_check, op_cluster_check, true},
+    {MESSAGE_cluster_balance, op_cluster_balance, true},
     {MESSAGE_node_register, op_node_register, true},
     {MESSAGE_node_heartbeat, op_node_heartbeat, true},
     {MESSAGE_node_report, op_node_report, true},

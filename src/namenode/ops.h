@@ -34,6 +34,7 @@ struct op_settings {
     unsigned repair_streams;
     uint64_t repair_bandwidth;
     uint64_t quarantine_grace_ms;
+    unsigned balance_threshold;
     struct log *log;
 };
 
@@ -66,6 +67,7 @@ struct op {
     const struct clock *clock; // of reads
     int64_t
         settling_ms; // of reads: how long nodes of before our start are waited for at most; 0: not
+    const struct balance *balance; // in the writer's actor; else, or if there is none, NULL
     const struct op_sender *sender;
     const void *request; // struct <name>_request
     void *reply;         // struct <name>_reply, set to its defaults
@@ -104,6 +106,7 @@ op_fn op_node_drain, op_node_maintenance, op_node_remove;
 op_fn op_node_inventory, op_node_listing;
 op_fn op_path_info, op_lock_list, op_cluster_info;
 op_fn op_cluster_repair, op_cluster_check, op_file_why;
+op_fn op_cluster_balance;
 
 /* Fill a record with a node's endpoint; it points into the node. */
 void ops_endpoint (const struct node *node, struct wire_endpoint *out);

@@ -19,7 +19,7 @@ static const struct {
 } meta_keys[META_COUNT] = {
     [META_EPOCH] = {"epoch", BLOCK_EPOCH_MAX},   [META_INODE] = {"inode", UUID_V8_NUMBER_MAX},
     [META_BLOCK] = {"block", BLOCK_COUNTER_MAX}, [META_NODE] = {"node", UINT32_MAX},
-    [META_RESTORED] = {"restored", UINT64_MAX},
+    [META_RESTORED] = {"restored", UINT64_MAX},  [META_BALANCE] = {"balance", 1},
 };
 
 struct slice

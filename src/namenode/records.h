@@ -32,6 +32,7 @@ enum meta_key {
     META_BLOCK,    // the last block counter drawn in this epoch
     META_NODE,     // the last node number drawn
     META_RESTORED, // wall clock at which it was found to be a copy (restored.h); 0: it is none
+    META_BALANCE,  // 1: it is switched off
     META_COUNT
 };
 

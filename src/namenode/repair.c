@@ -10,6 +10,7 @@
 #include "namenode/repair.h"
 
 #include "namenode/agenda.h"
+#include "namenode/balance.h"
 #include "namenode/mark.h"
 #include "namenode/repair_load.h"
 #include "namenode/repair_scan.h"
@@ -36,6 +37,7 @@ struct repair {
     struct repair_walk walk;
     struct repair_sweep sweep;
     struct repair_publisher publisher;
+    struct balance balance;
     bool settling;      // nothing may be done now
     bool under_way;     // a step was run, and its transaction has not ended
     int64_t noticed_ms; // when the nodes were looked at last
@@ -83,6 +85,12 @@ struct agenda *
 repair_agenda (struct repair *self)
 {
     return self->agenda;
+}
+
+const struct balance *
+repair_balance (const struct repair *self)
+{
+    return &self->balance;
 }
 
 const uint32_t *
@@ -292,6 +300,8 @@ repair_step (struct repair *self, const struct repair_frame *frame, struct txn *
         rc = do_agenda (self, &run, error);
     if (rc == 0)
         rc = repair_sweep_step (&self->sweep, &run, error);
+    if (rc == 0)
+        rc = balance_step (&self->balance, &run, error);
     if (rc < 0)
         return rc;
     repair_sweep_take_waits (&self->sweep, &run);
@@ -326,6 +336,7 @@ repair_settle (struct repair *self, bool committed)
     if (!self->under_way)
         return;
     copies_settle (self->copies, committed);
+    balance_settle (&self->balance, committed);
     self->under_way = false;
     if (committed) {
         count (self);
@@ -393,6 +404,37 @@ look_round (struct repair *self, struct metastore *store, const struct repair_fr
         log_error (frame->log, "counting what is to be repaired waits a while: %s", error.text);
 }
 
+/* Whether there is anything that is more urgent than balance, or copies for that are under way. */
+static bool
+is_idle (const struct repair *self, int64_t now_ms)
+{
+    if (self->walk.found_count > 0 || agenda_next_ms (self->agenda) <= now_ms ||
+        agenda_any_busy (self->agenda) ||
+        repair_sweep_next_ms (&self->sweep, self->agenda) != INT64_MAX)
+        return false;
+    for (size_t at = 0; at < copies_count (self->copies); at++) {
+        const struct copy *copy = copies_at (self->copies, at);
+        if (copy && !copy->spare)
+            return false;
+    }
+    return true;
+}
+
+/* Look for something to do for balance. */
+static void
+take_balance (struct repair *self, struct metastore *store, const struct repair_frame *frame)
+{
+    struct balance *balance = &self->balance;
+    struct repair_run run = make_run (self, frame, NULL);
+    litedfs_error_t error;
+
+    if (balance_slice (balance, store, &run, frame->balance_threshold,
+                       is_idle (self, run.now_ms), &error) < 0)
+        log_error (frame->log, "balance waits a while: %s", error.text);
+    metric_add (frame->metrics, METRIC_BALANCE_BYTES, 0, balance->ledger.moved_bytes);
+    balance->ledger.moved_bytes = 0;
+}
+
 bool
 repair_wanted (struct repair *self, struct metastore *store, const struct repair_frame *frame)
 {
@@ -407,7 +449,9 @@ repair_wanted (struct repair *self, struct metastore *store, const struct repair
     take_failures (self, now_ms);
     take_pace (self, frame, now_ms);
     look_round (self, store, frame);
-    return self->walk.found_count > 0 || agenda_next_ms (self->agenda) <= now_ms ||
+    take_balance (self, store, frame);
+    return self->balance.found_count > 0 || self->walk.found_count > 0 ||
+           agenda_next_ms (self->agenda) <= now_ms ||
            repair_sweep_is_due (&self->sweep, self->agenda, now_ms) ||
            any_lost (self, frame->nodes, now_ms);
 }
@@ -420,6 +464,8 @@ repair_next_ms (const struct repair *self)
     if (self->settling)
         return INT64_MAX;
     int64_t next_ms = self->load.done ? self->walk.next_ms : 0;
+    if (self->load.done && self->balance.next_ms < next_ms)
+        next_ms = self->balance.next_ms;
     if (sweep_ms < next_ms)
         next_ms = sweep_ms;
     if (agenda_next_ms (self->agenda) < next_ms)

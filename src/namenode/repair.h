@@ -14,6 +14,8 @@
  * Nothing is done while the view of the nodes is settling.  What is in memory can be lost: after a start
  * all marks are looked at.
  *
+ * When it has nothing to do, balance (balance.h) moves blocks from full nodes to empty ones.
+ *
  * What is most urgent comes first (enum repair_urgency): each round over all marks is made of passes, and
  * one does nothing that is less urgent than its own level.
  */
@@ -26,6 +28,7 @@
 #include "namenode/repair_view.h"
 
 struct repair;
+struct balance;
 
 /* What repair is told with each call. */
 struct repair_frame {
@@ -37,6 +40,7 @@ struct repair_frame {
     int64_t repair_delay_ms; // a node that is offline for so long is gone
     unsigned streams;        // copies.h: limits of a node
     uint64_t bandwidth;
+    unsigned balance_threshold; // balance_plan.h
 };
 
 struct repair *repair_new (void); // NULL: out of memory
@@ -44,6 +48,9 @@ void repair_destroy (struct repair **self);
 
 /* For the frames of write transactions. */
 struct agenda *repair_agenda (struct repair *self);
+
+/* For requests that ask about it. */
+const struct balance *repair_balance (const struct repair *self);
 
 /* Whether repair_step would have something to do now.  Takes a snapshot now and then. */
 bool repair_wanted (struct repair *self, struct metastore *store,

@@ -3,7 +3,7 @@
  * Repair of one block: look at the holders, then act on the counts.  The row of the block is changed in
  * memory and put once.
  */
-#include "namenode/repair_block.h"
+#include "namenode/repair_block_impl.h"
 
 #include "namenode/garbage.h"
 #include "namenode/held.h"
@@ -17,24 +17,6 @@ enum { COPY_MS = 60000, COPY_BYTES_A_MS = (1 << 20) / 1000 };
 
 /* A file's copies that never arrive are tried with other nodes, by turns of this length. */
 enum { TURN_MS = 60000 };
-
-/* What a holder is good for: short names of repair_standing. */
-enum standing {
-    LIVE = REPAIR_LIVE,
-    EXCUSED = REPAIR_EXCUSED,
-    AWAY = REPAIR_AWAY,
-    YOUNG = REPAIR_YOUNG,
-    STALE = REPAIR_STALE,
-    LEAVING = REPAIR_LEAVING,
-    LEFT = REPAIR_LEFT,
-    GONE = REPAIR_GONE,
-    STANDINGS = REPAIR_STANDINGS
-};
-
-struct findings {
-    enum standing holders[ROW_NODES_MAX]; // in the order of the row's
-    uint32_t counts[STANDINGS];
-};
 
 /* ---- looking ------------------------------------------------------------------------------------- */
 
@@ -78,9 +60,9 @@ look_at_holder (struct repair_run *run, uint32_t number, uint64_t block, enum st
     return 0;
 }
 
-static int
-look (struct repair_run *run, const struct block_row *row, struct findings *out,
-      litedfs_error_t *error)
+int
+repair_block_find (struct repair_run *run, const struct block_row *row, struct findings *out,
+                   litedfs_error_t *error)
 {
     int rc = 0;
 
@@ -116,7 +98,7 @@ repair_block_look (struct repair_run *run, const struct block_row *row, uint32_t
                    struct repair_look *out, litedfs_error_t *error)
 {
     struct findings findings;
-    int rc = look (run, row, &findings, error);
+    int rc = repair_block_find (run, row, &findings, error);
 
     if (rc < 0)
         return rc;
@@ -134,7 +116,7 @@ repair_block_is_fine (struct repair_run *run, const struct block_row *row, uint3
                       bool *out, litedfs_error_t *error)
 {
     struct findings findings;
-    int rc = look (run, row, &findings, error);
+    int rc = repair_block_find (run, row, &findings, error);
 
     *out = rc == 0 && findings.counts[STALE] + leavers (&findings) == 0 &&
            good (&findings, wanted) >= wanted && findings.counts[LIVE] <= wanted;
@@ -193,10 +175,9 @@ shares_zone (const struct repair_run *run, const struct block_row *row,
     return false;
 }
 
-/* The live holder that is needed least: one that shares its zone with another, with the least room. */
-static size_t
-choose_surplus (const struct repair_run *run, const struct block_row *row,
-                const struct findings *findings)
+size_t
+repair_block_surplus (const struct repair_run *run, const struct block_row *row,
+                      const struct findings *findings)
 {
     const struct node *best = NULL;
     bool best_shares = false;
@@ -208,7 +189,7 @@ choose_surplus (const struct repair_run *run, const struct block_row *row,
             continue;
         bool shares = shares_zone (run, row, findings, node);
         if (!best || (shares && !best_shares) ||
-            (shares == best_shares && node->storage_free < best->storage_free)) {
+            (shares == best_shares && node_use (node) > node_use (best))) {
             best = node;
             best_shares = shares;
             chosen = i;
@@ -237,7 +218,7 @@ drop_surplus (struct repair_run *run, struct block_row *row, uint32_t wanted,
     int rc = 0;
 
     while (rc == 0 && findings->counts[LIVE] > wanted)
-        rc = discard (run, row, findings, choose_surplus (run, row, findings), error);
+        rc = discard (run, row, findings, repair_block_surplus (run, row, findings), error);
     if (findings->counts[LIVE] < wanted)
         return rc;
     for (size_t i = row->nodes_count; i-- > 0 && rc == 0;)
@@ -381,11 +362,9 @@ is_source (const struct findings *findings, size_t at)
     return findings->holders[at] == LIVE || findings->holders[at] == LEAVING;
 }
 
-/* The holder that can send it whose copies of the block failed least, of these the one with the least to
- * send; 0 if all have enough to do. */
-static uint32_t
-choose_source (const struct repair_run *run, const struct block_row *row,
-               const struct findings *findings)
+uint32_t
+repair_block_source (const struct repair_run *run, const struct block_row *row,
+                     const struct findings *findings)
 {
     uint32_t best = 0;
     unsigned best_failures = 0;
@@ -405,9 +384,8 @@ choose_source (const struct repair_run *run, const struct block_row *row,
     return best;
 }
 
-/* Note that a node has new orders; false if that are too many for one transaction. */
-static bool
-touch (struct repair_run *run, uint32_t number)
+bool
+repair_block_touch (struct repair_run *run, uint32_t number)
 {
     for (size_t i = 0; i < run->touched_count; i++)
         if (run->touched[i] == number)
@@ -418,9 +396,9 @@ touch (struct repair_run *run, uint32_t number)
     return true;
 }
 
-static int
-order_copy (struct repair_run *run, const struct block_row *row, uint32_t source,
-            uint32_t target, litedfs_error_t *error)
+int
+repair_block_order (struct repair_run *run, const struct block_row *row, uint32_t source,
+                    uint32_t target, bool spare, litedfs_error_t *error)
 {
     const struct node *from = nodes_view_find (run->nodes, source);
     const struct node *to = nodes_view_find (run->nodes, target);
@@ -434,6 +412,7 @@ order_copy (struct repair_run *run, const struct block_row *row, uint32_t source
                         .source = source,
                         .target = target,
                         .size = row->size,
+                        .spare = spare,
                         .source_table = from ? from->table : 0,
                         .target_table = to ? to->table : 0,
                         .deadline_ms =
@@ -466,12 +445,12 @@ order_copies (struct repair_run *run, const struct block_row *row,
         return 0;
     int rc = choose_targets (run, row, findings, under_way, targets, &need, busy, error);
     for (size_t i = 0; i < need && rc == 0; i++) {
-        uint32_t source = choose_source (run, row, findings);
-        if (source == 0 || !touch (run, source)) {
+        uint32_t source = repair_block_source (run, row, findings);
+        if (source == 0 || !repair_block_touch (run, source)) {
             *busy = true;
             return 0;
         }
-        rc = order_copy (run, row, source, targets[i], error);
+        rc = repair_block_order (run, row, source, targets[i], false, error);
         *ordered += rc == 0;
     }
     return rc;
@@ -562,7 +541,7 @@ repair_block_mend (struct repair_run *run, struct block_row *row, uint32_t wante
     run->blocks++;
     memcpy (before, row->nodes, before_count * sizeof *before);
     repair_block_close (run, row);
-    int rc = look (run, row, &findings, error);
+    int rc = repair_block_find (run, row, &findings, error);
     if (rc == 0)
         rc = drop_stale (run, row, &findings, error);
     *out = REPAIR_FINE;

@@ -368,6 +368,7 @@ set_up (struct body *self, const struct writer *parent, litedfs_error_t *error)
     if (!(self->upkeep->repair = repair_new ()))
         return err_set (error, LITEDFS_MEMORY, "out of memory");
     self->context.agenda = repair_agenda (self->upkeep->repair);
+    self->context.balance = repair_balance (self->upkeep->repair);
     if (!(self->jobs = socket_new (SOCKET_INPROC_PULL, NULL, error)) ||
         !(self->results = socket_new (SOCKET_INPROC_PUSH, &longer, error)))
         return error->number;

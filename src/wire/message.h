@@ -39,6 +39,7 @@
 enum kind { KIND_DIRECTORY, KIND_FILE };
 enum node_status { NODE_OFFLINE, NODE_ONLINE };
 enum duty { DUTY_SERVE, DUTY_DRAIN, DUTY_REMOVED };
+enum balance_set { BALANCE_KEEP, BALANCE_ON, BALANCE_OFF };
 enum change_kind { CHANGE_ADDED, CHANGE_REMOVED };
 enum order_kind { ORDER_DELETE, ORDER_COPY };
 enum replica_state {
@@ -84,6 +85,7 @@ enum awaits {
 extern const char *const words_kind[];          // "directory", "file"
 extern const char *const words_node_status[];   // "offline", "online"
 extern const char *const words_duty[];          // "serve", "drain", "removed"
+extern const char *const words_balance_set[];   // "keep", "on", "off"
 extern const char *const words_change_kind[];   // "added", "removed"
 extern const char *const words_order_kind[];    // "delete", "copy"
 extern const char *const words_check_state[];   // "healthy", "over_replicated", ... "orphaned"

@@ -59,9 +59,11 @@ static struct {
     size_t flights_count;
     uint64_t last_session;
     uint64_t free_bytes[NODES + 1];
+    uint64_t total_bytes[NODES + 1]; // if not 0, the node's use is that of its blocks
     const char *zones[NODES + 1];
     unsigned streams;
     uint64_t bandwidth;
+    unsigned balance_threshold;
 } cluster;
 
 /* ---- the name node ------------------------------------------------------------------------------- */
@@ -90,7 +92,8 @@ repair_frame_now (void)
                                  .delete_delay_ms = DELAY_MS,
                                  .repair_delay_ms = GONE_MS,
                                  .streams = cluster.streams,
-                                 .bandwidth = cluster.bandwidth};
+                                 .bandwidth = cluster.bandwidth,
+                                 .balance_threshold = cluster.balance_threshold};
 }
 
 /* One transaction of repair, which comes to something or not; false if nothing is wanted. */
@@ -181,13 +184,35 @@ want (uint32_t number, enum duty duty, uint64_t excused)
     load_duty (number);
 }
 
+/* What its heartbeats say. */
+static inline struct node_storage
+storage_of (uint32_t number)
+{
+    const struct disk *disk = &cluster.disks[number];
+    struct node_storage storage = {.total = 1 << 30,
+                                   .used = (1 << 30) - cluster.free_bytes[number],
+                                   .free = cluster.free_bytes[number],
+                                   .blocks = disk->blocks_count};
+
+    if (cluster.total_bytes[number] > 0) {
+        storage.total = cluster.total_bytes[number];
+        storage.used = disk->blocks_count * BLOCK;
+        storage.free = storage.total - storage.used;
+        storage.full = storage.free == 0;
+    }
+    return storage;
+}
+
 static inline void
 come (uint32_t number)
 {
+    const struct node_storage storage = storage_of (number);
     struct node node = {.number = number,
                         .tcp_port = 1,
-                        .storage_total = 1 << 30,
-                        .storage_free = cluster.free_bytes[number]};
+                        .storage_total = storage.total,
+                        .storage_used = storage.used,
+                        .storage_free = storage.free,
+                        .storage_full = storage.full};
 
     node.uuid.bytes[0] = (uint8_t) number;
     node.duty = duty_of (number);
@@ -259,6 +284,19 @@ lose_block (uint32_t number, uint64_t block)
             disk->blocks[i] = disk->blocks[--disk->blocks_count];
             return;
         }
+}
+
+/* All that are here say how full they are. */
+static inline void
+heartbeats (void)
+{
+    for (uint32_t number = 1; number <= NODES; number++) {
+        const struct node_storage storage = storage_of (number);
+        if (is_here (number))
+            nodes_heard (cluster.nodes, number, &storage, fixture.frame.now_ms,
+                         fixture.frame.wall_ms);
+    }
+    look_at_nodes ();
 }
 
 /* The node reports its changes, at most max. */
