@@ -307,6 +307,36 @@ typedef struct {
 int litedfs_cluster (litedfs_t *session, litedfs_cluster_t *out, litedfs_error_t *error);
 void litedfs_cluster_free (litedfs_cluster_t *cluster);
 
+/* What is moved between data nodes so that they are about equally full. */
+typedef enum {
+    LITEDFS_BALANCE_KEEP,
+    LITEDFS_BALANCE_ON,
+    LITEDFS_BALANCE_OFF
+} litedfs_balance_set_t;
+
+typedef struct {
+    uint32_t from;
+    uint32_t to;
+    uint64_t bytes; // that are to move and are not under way
+    bool stuck; // no block was found that may go: others have its copies, or it is too large
+} litedfs_balance_move_t;
+
+typedef struct {
+    bool enabled;
+    uint32_t
+        threshold; // points by which uses may differ, in percent of what a node holds; 0: never on
+    uint64_t copies;               // under way
+    uint64_t bytes;                // theirs
+    litedfs_balance_move_t *moves; // the fullest nodes first
+    size_t move_count;
+} litedfs_balance_t;
+
+/* Switch balance on or off (the cluster remembers it), or leave it as it is; *out is how it is then, and what
+ * is, or would be, to move.  Free it with litedfs_balance_free. */
+int litedfs_balance (litedfs_t *session, litedfs_balance_set_t set, litedfs_balance_t *out,
+                     litedfs_error_t *error);
+void litedfs_balance_free (litedfs_balance_t *balance);
+
 /* A data node drains from now on: it gets no new blocks, and those that it has are copied to others, which
  * litedfs_cluster shows; or, drain false, it serves again.  LITEDFS_NOT_FOUND. */
 int litedfs_node_drain (litedfs_t *session, uint32_t node, bool drain, litedfs_error_t *error);

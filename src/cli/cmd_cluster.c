@@ -4,6 +4,7 @@
  */
 #include "cli/check.h"
 #include "cli/cmd.h"
+#include "cli/cmd_balance.h"
 #include "cli/node.h"
 #include "cli/print.h"
 
@@ -207,5 +208,8 @@ const struct cmd cmd_cluster[] = {
      check_run},
     {"cluster", "info", NULL, "Show totals, what there is to repair, and data nodes", 0,
      CMD_BIT (CMD_RAW) | CMD_BIT (CMD_JSON), run_info},
+    {"cluster", "balance", NULL, "Show what moves from full data nodes to others, or switch it",
+     0, CMD_BIT (CMD_ON) | CMD_BIT (CMD_OFF) | CMD_BIT (CMD_DRY_RUN) | CMD_BIT (CMD_JSON),
+     cmd_cluster_balance},
     {0},
 };

@@ -442,6 +442,43 @@ litedfs_cluster_free (litedfs_cluster_t *cluster)
     *cluster = (litedfs_cluster_t){0};
 }
 
+/* LITEDFS_BALANCE_KEEP and so on are in the order of enum balance_set. */
+int
+litedfs_balance (litedfs_t *session, litedfs_balance_set_t set, litedfs_balance_t *out,
+                 litedfs_error_t *error)
+{
+    const struct cluster_balance_request request = {.set = set};
+    struct cluster_balance_reply fields;
+    struct dealer_reply *reply = NULL;
+
+    *out = (litedfs_balance_t){0};
+    int rc = session_call (session, MESSAGE_cluster_balance, &request, &fields, &reply, error);
+    if (rc < 0)
+        return rc;
+    out->moves = calloc (fields.moves_count + 1, sizeof *out->moves);
+    if (!out->moves)
+        rc = memory_short (error);
+    for (size_t i = 0; i < fields.moves_count && rc == 0; i++)
+        out->moves[out->move_count++] =
+            (litedfs_balance_move_t){.from = (uint32_t) fields.moves[i].from,
+                                     .to = (uint32_t) fields.moves[i].to,
+                                     .bytes = fields.moves[i].bytes,
+                                     .stuck = fields.moves[i].stuck};
+    out->enabled = fields.enabled;
+    out->threshold = (uint32_t) fields.threshold;
+    out->copies = fields.copies;
+    out->bytes = fields.bytes;
+    dealer_reply_destroy (&reply);
+    return rc;
+}
+
+void
+litedfs_balance_free (litedfs_balance_t *balance)
+{
+    free (balance->moves);
+    *balance = (litedfs_balance_t){0};
+}
+
 int
 litedfs_node_drain (litedfs_t *session, uint32_t node, bool drain, litedfs_error_t *error)
 {
