@@ -30,7 +30,7 @@ _litedfs () {
     file) candidates='create delete info move rename update download why' ;;
     directory) candidates='create delete move rename list' ;;
     path) candidates='info' ;;
-    cluster) candidates='check info' ;;
+    cluster) candidates='check info balance' ;;
     node) candidates='list drain undrain remove maintenance' ;;
     lock) candidates='list' ;;
     esac
@@ -56,6 +56,7 @@ _litedfs () {
             ;;
         'cluster check') candidates+=' --files --json --wait --timeout' ;;
         'cluster info') candidates+=' --raw --json' ;;
+        'cluster balance') candidates+=' --on --off --dry-run --json' ;;
         'node list' | 'lock list') candidates+=' --json' ;;
         'node drain') candidates+=' --wait' ;;
         'node remove') candidates+=' --force' ;;

@@ -60,6 +60,7 @@ directory list
 path info
 cluster check
 cluster info
+cluster balance
 node list
 node drain
 node undrain
@@ -295,6 +296,6 @@ verdict "the completion completes objects and operations" "$(
     }
     [ "$(complete_word "$nowhere" di)" = directory ] || complete_word "$nowhere" di
     [ "$(complete_word "$nowhere" file d)" = "delete download" ] || complete_word "$nowhere" file d
-    [ "$(complete_word -w 10 "$nowhere" cluster "")" = "check info" ] || complete_word -w 10 "$nowhere" cluster "")"
+    [ "$(complete_word -w 10 "$nowhere" cluster "")" = "check info balance" ] || complete_word -w 10 "$nowhere" cluster "")"
 
 echo "1..$cases"

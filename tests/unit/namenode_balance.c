@@ -355,18 +355,50 @@ END_TEST
 
 START_TEST (repair_comes_first)
 {
-    fill (8, six, 1);
-    for (size_t i = 0; i < 8; i++) {
-        char path[32];
-        snprintf (path, sizeof path, "/%zu", i);
-        set_replica (path, 2);
-    }
-    for (int i = 0; i < 70; i++) { // the copies do not arrive
+    fill (10, six, 1);
+    switch_balance (false);
+    balance_for (70);
+    set_replica ("/0", 2);
+    switch_balance (true);
+    for (int i = 0; i < 60; i++) { // the copies do not arrive
         keep_house ();
         pass (500);
         heartbeats ();
         ck_assert_uint_eq (repair_balance (cluster.repair)->ledger.count, 0);
     }
+    ck_assert_uint_eq (rows_of (TABLE_ORDER), BLOCKS);
+    wanted[0] = 2;
+    while (holders_of (inodes[0]) < 2)
+        live_on (1000);
+    balance_for (10);
+    ck_assert_uint_gt (repair_balance (cluster.repair)->ledger.count, 0);
+}
+END_TEST
+
+START_TEST (copies_that_no_node_can_take_do_not_keep_others_from_moving)
+{
+    static const uint32_t all[] = {1, 2, 3, 4, 5, 6};
+
+    settled_file ("/much", 8, all, 6);
+    fill (10, six, 1);
+    balance_for (260);
+    ck_assert_uint_gt (rows_of (TABLE_REPAIR), 0);
+    ck_assert_uint_le (spread (0), THRESHOLD / 2 + 1);
+}
+END_TEST
+
+START_TEST (a_block_that_is_more_than_is_to_move_stays)
+{
+    write_file ("/f", 1, 1, six, 1, 1);
+    report (6, THINGS_MAX);
+    for (uint32_t node = 1; node <= NODES; node++)
+        cluster.total_bytes[node] = 115;
+    heartbeats ();
+    uint64_t before = changes ();
+    balance_for (100); // 87 % and 0 %, and 72 bytes are too much
+    ck_assert_uint_eq (changes (), before);
+    ck_assert (repair_balance (cluster.repair)->going);
+    ck_assert (balance_is_stuck (repair_balance (cluster.repair), 6));
 }
 END_TEST
 
@@ -420,5 +452,7 @@ UNIT_MAIN_FIXTURE ("namenode_balance", setup, cluster_teardown,
                    a_transaction_that_comes_to_nothing_is_no_move, zones_stay_apart,
                    what_all_nodes_have_stays_and_is_said_to_be_stuck,
                    a_node_that_drains_or_is_in_maintenance_gets_nothing, repair_comes_first,
+                   copies_that_no_node_can_take_do_not_keep_others_from_moving,
+                   a_block_that_is_more_than_is_to_move_stays,
                    a_copy_that_is_lost_is_no_move_and_others_are_made,
                    a_file_that_is_deleted_meanwhile_goes)
