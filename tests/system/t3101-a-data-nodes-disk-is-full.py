@@ -8,7 +8,7 @@ sys.path.insert (0, os.path.join (os.environ.get ("top_srcdir", "."), "tests", "
 from cluster import Cluster, Disk, run, same_content, wait_for  # noqa: E402
 
 MIB = 1 << 20
-SOON = {"delete_delay": "0.2"}
+SOON = {"delete_delay": "0.2", "balance_threshold": "0"}
 
 
 def _fill (c):
