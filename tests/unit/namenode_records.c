@@ -217,7 +217,7 @@ each_row (struct txn *txn,
     static uint8_t value_bytes[4096];
 
     for (int table = 0; table < TABLE_COUNT; table++) {
-        if (table == TABLE_REPLY || table == TABLE_META)
+        if (table == TABLE_REPLY || table == TABLE_META || table == TABLE_QUARANTINE)
             continue;
         struct cursor cursor = {0};
         struct slice none = {0};
