@@ -25,6 +25,10 @@
 /* How long after a stall of our own connections that end are taken for a consequence of it. */
 #define AFTER_STALL_MS 2000
 
+/* A turn does not take so long, nor the wait before it: we were stopped in the middle of it, which is
+ * said when the next one begins. */
+#define TURN_TOO_LONG_MS 1500
+
 /* ---- nodes come --------------------------------------------------------------------------------------- */
 
 static void *
@@ -309,8 +313,9 @@ unpark (struct server *self, size_t at)
 static void
 node_closed (struct server *self, uint64_t session)
 {
-    bool our_fault =
-        self->stalled_ms != 0 && clock_mono (self->clock) - self->stalled_ms < AFTER_STALL_MS;
+    int64_t now_ms = clock_mono (self->clock);
+    bool our_fault = (self->stalled_ms != 0 && now_ms - self->stalled_ms < AFTER_STALL_MS) ||
+                     now_ms - self->listened_ms >= TURN_TOO_LONG_MS;
     uint32_t number = our_fault ? nodes_detached (self->nodes, session)
                                 : nodes_closed (self->nodes, session, clock_wall (self->clock));
 
