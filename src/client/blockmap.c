@@ -25,6 +25,7 @@ take_holders (struct blockmap *self, struct mapped_block *block, const struct wi
               const struct file_info_reply *page, litedfs_error_t *error)
 {
     block->holder_count = block->online_count = 0;
+    block->damaged = from->damaged_count > 0 ? from->damaged[0] : 0;
     for (int online = 1; online >= 0; online--)
         for (size_t i = 0; i < from->nodes_count && block->holder_count < BLOCKMAP_HOLDERS_MAX;
              i++) {

@@ -21,6 +21,7 @@ struct mapped_block {
     struct peer *holders[BLOCKMAP_HOLDERS_MAX];
     size_t holder_count;
     size_t online_count; // so many of them are online, and the first ones
+    uint64_t damaged;    // without holders: a node that has a damaged copy, or 0
 };
 
 struct blockmap {

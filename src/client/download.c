@@ -217,9 +217,9 @@ warn (struct download *self, const struct range *range)
     self->options.warning (self->options.warning_arg, text.text);
 }
 
-/* This holder cannot give it: another one is asked. */
+/* This holder cannot give it: another one is asked.  tell: the caller may want to know. */
 static void
-next_holder (struct range *range, const litedfs_error_t *error)
+next_holder (struct range *range, const litedfs_error_t *error, bool tell)
 {
     range->state = RANGE_TO_ASK;
     range->request_id = 0;
@@ -228,7 +228,7 @@ next_holder (struct range *range, const litedfs_error_t *error)
         range->tried[range->tried_count++] = range->peer;
     range->error = *error;
     err_prefix (&range->error, "%s", range->peer->name);
-    if (error->number != LITEDFS_CANCELLED) // that is: the node has moved
+    if (tell && error->number != LITEDFS_CANCELLED) // that is: the node has moved
         warn (range->download, range);
 }
 
@@ -248,6 +248,27 @@ wait_for_room (struct range *range)
 }
 
 static void
+on_verify (void *arg, struct message *message, zmq_msg_t *payload,
+           const litedfs_error_t *failure)
+{
+    (void) arg;
+    (void) message;
+    (void) payload;
+    (void) failure;
+}
+
+/* What a node sent is not what it says: it shall look at its copy.  What it finds is its own business. */
+static void
+doubt (struct range *range)
+{
+    const struct block_verify_request request = {
+        .node = range->peer->node, .block = range->download->map.blocks[range->block].id};
+
+    (void) dealer_send (range->peer->dealer, &message_types[MESSAGE_block_verify], &request,
+                        NULL, REQUEST_MS, on_verify, NULL, NULL);
+}
+
+static void
 on_read (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_error_t *failure)
 {
     struct range *range = arg;
@@ -258,18 +279,20 @@ on_read (void *arg, struct message *message, zmq_msg_t *payload, const litedfs_e
     if (failure && failure->number == LITEDFS_BUSY && wait_for_room (range))
         return;
     if (failure) {
-        next_holder (range, failure);
+        // A node whose copy is damaged has logged that and gets another one.
+        next_holder (range, failure, failure->number != LITEDFS_CORRUPT);
         return;
     }
     if (message_reply_fields (message, &message_types[MESSAGE_block_read], &reply, &error) <
         0) {
-        next_holder (range, &error);
+        next_holder (range, &error, true);
         return;
     }
     if (!payload || zmq_msg_size (payload) != range->size || reply.offset != range->offset ||
         crc32_of (0, zmq_msg_data (payload), range->size) != reply.crc32) {
         err_set (&error, LITEDFS_CORRUPT, "the bytes that came are not those that were sent");
-        next_holder (range, &error);
+        doubt (range);
+        next_holder (range, &error, true);
         return;
     }
     zmq_msg_init (&range->payload);
@@ -315,7 +338,13 @@ choose_holder (const struct download *self, const struct range *range)
 static void
 give_up (struct download *self, struct range *range)
 {
-    if (range->error.number == 0)
+    uint64_t damaged = self->map.blocks[range->block].damaged;
+
+    if (range->error.number == 0 && damaged != 0)
+        err_set (&range->error, LITEDFS_CORRUPT,
+                 "the copy on node %llu is damaged, and no data node has another one",
+                 (unsigned long long) damaged);
+    else if (range->error.number == 0)
         err_set (&range->error, LITEDFS_UNREACHABLE, "no data node holds it");
     if (range->error.number == LITEDFS_NOT_FOUND) // the block is not there, but the file is
         range->error.number = LITEDFS_CORRUPT;
@@ -353,7 +382,7 @@ ask_range (struct download *self, struct range *range)
     if (now_ms < range->not_before_ms || !(range->peer = find_holder (self, range)))
         return;
     if (session_connect (self->session, range->peer, &error) < 0) {
-        next_holder (range, &error);
+        next_holder (range, &error, true);
         return;
     }
     if (dealer_span (range->peer->dealer) >= SPAN_MAX)
@@ -396,7 +425,7 @@ watch_range (struct download *self, struct range *range)
     if ((!range->last_chance || waited_ms >= SESSION_SILENCE_MS) &&
         session_peer_silent (range->peer, &error)) {
         dealer_cancel (range->peer->dealer, range->request_id);
-        next_holder (range, &error);
+        next_holder (range, &error, true);
     }
 }
 

@@ -16,10 +16,12 @@
 
 #include "base/crc.h"
 #include "base/err.h"
+#include "base/fault.h"
 #include "base/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -151,6 +153,23 @@ blockfile_decode (struct slice bytes, uint64_t file_size, const char *name,
     return rc;
 }
 
+/* Read what must be there.  A disk that cannot give it (EIO) has lost it: that is damage too. */
+static int
+read_all (int fd, void *data, size_t size, uint64_t offset, const char *name,
+          litedfs_error_t *error)
+{
+    errno = 0;
+    int rc = file_pread_full (fd, data, size, offset, name, error);
+    bool lost = rc == LITEDFS_IO && errno == EIO;
+    if (rc == 0 && FAULT_ERROR ("blockfile_read_error")) {
+        err_set_errno (error, LITEDFS_IO, EIO, "read[%s]", name);
+        lost = true;
+    }
+    if (lost && error)
+        error->number = LITEDFS_CORRUPT;
+    return lost ? LITEDFS_CORRUPT : rc;
+}
+
 /* The trailer's length as the tail of an open file says it, if that can be. */
 static int
 find_trailer (int fd, const char *name, uint64_t *out_file_size, size_t *out_size,
@@ -164,7 +183,7 @@ find_trailer (int fd, const char *name, uint64_t *out_file_size, size_t *out_siz
 
     uint64_t file_size = (uint64_t) st.st_size;
     uint8_t tail[BLOCKFILE_TAIL_SIZE];
-    int rc = file_pread_full (fd, tail, sizeof tail, file_size - sizeof tail, name, error);
+    int rc = read_all (fd, tail, sizeof tail, file_size - sizeof tail, name, error);
     if (rc < 0)
         return rc;
 
@@ -193,7 +212,7 @@ blockfile_read_trailer (int fd, const char *name, struct blockfile *out, litedfs
     uint8_t *bytes = malloc (size);
     if (!bytes)
         return err_set (error, LITEDFS_MEMORY, "%s: no memory for its trailer", name);
-    rc = file_pread_full (fd, bytes, size, file_size - size, name, error);
+    rc = read_all (fd, bytes, size, file_size - size, name, error);
     if (rc == 0)
         rc = blockfile_decode (slice_of (bytes, size), file_size, name, out, error);
     free (bytes);
@@ -275,7 +294,7 @@ blockfile_read (int fd, const char *name, const struct blockfile *trailer, uint6
     uint64_t to = crc_unit_count (end) * CRC_UNIT;
     if (to > trailer->size)
         to = trailer->size;
-    int rc = file_pread_full (fd, room, (size_t) (to - from), from, name, error);
+    int rc = read_all (fd, room, (size_t) (to - from), from, name, error);
     if (rc < 0) {
         err_prefix (error, "block[%016" PRIx64 "]: unit %" PRIu64 " and on", trailer->block,
                     first);

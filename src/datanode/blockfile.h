@@ -28,7 +28,8 @@
  *                      8      magic "LITEBLK1"
  *
  * The file ends there, so the tail is found from its end and T leads to the trailer's start.  A file
- * whose parts do not agree with each other to the byte is corrupt.  CRC-32 is zlib's.
+ * whose parts do not agree with each other to the byte is corrupt, and so is one that the disk cannot give
+ * (EIO; fault point blockfile_read_error).  CRC-32 is zlib's.
  *
  * Nothing here keeps state; the calls read and write with pread and pwrite and may block for as long as
  * the disk does.  `name` is what errors call the file.

@@ -11,10 +11,12 @@
  *   index/unsynced     there while `sync: false` and in use: the machine's boot id
  *   writing/<id>       blocks that are being written; <id> is 16 hex digits
  *   blocks/xx/<id>     finished blocks, immutable; xx is the id's last two digits
- *   damaged/<id>       files that a rebuild of the index could not read; nobody deletes them
+ *   damaged/<id>       files of blocks that were found to be damaged, as they are; a new copy or an order
+ *                      of the name node takes them away
  *
  * The model.  A block is written through a struct writing from offset 0 on, finished, read, deleted by
- * order.  The index alone says whether a block is finished.  Each change of it gets a number (seq, from
+ * order.  The index alone says whether a block is finished.  One that is found to be damaged, by a reader or
+ * by blockstore_verify, is set aside: out of the index, not read any more, kept in damaged/.  Each change of it gets a number (seq, from
  * 1, without gaps) in the same transaction and stays listed until it is confirmed.
  *
  * Crashes.  When blockstore_finish has returned 0 with sync, the block survives kill -9 and power loss;
@@ -44,6 +46,9 @@
  *   blockstore_finish_error        the same, where a block is finished
  *   blockstore_after_commit        the index knows the blocks, their files are still in writing/
  *   blockstore_after_rename        one file is in its place
+ *   blockstore_before_damage        a block was found damaged, nothing has changed
+ *   blockstore_after_damage         the index has it as damaged, its file is still in its place
+ *   blockstore_after_aside          the file is in damaged/
  *   blockstore_before_execute      orders are read, nothing has changed
  *   blockstore_after_execute       orders are committed, the files are still there
  *   blockstore_after_unlink        one file is gone
@@ -225,7 +230,8 @@ size_t blockstore_read_room (uint64_t offset, size_t size);
  * of exactly these bytes.
  *
  *   LITEDFS_NOT_FOUND  no such block here
- *   LITEDFS_CORRUPT    the file is damaged or gone: the text names the block and the unit
+ *   LITEDFS_CORRUPT    the file is damaged or gone: the text names the block and the unit.  The block has
+ *                      been set aside
  *   LITEDFS_INVALID    offset is beyond the block's end */
 int blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
                      void *room, struct slice *out, uint32_t *out_crc, litedfs_error_t *error);
@@ -246,6 +252,25 @@ struct blockstore_description {
 int blockstore_describe (struct blockstore *self, uint64_t block,
                          struct blockstore_description *out, litedfs_error_t *error);
 
+/* ---- rot ----------------------------------------------------------------------------------------- */
+
+/* The first finished block with an id of `from` or above; LITEDFS_NOT_FOUND. */
+int blockstore_next (struct blockstore *self, uint64_t from, struct blockstore_block *out,
+                     litedfs_error_t *error);
+
+/* Look whether a range of a finished block, cut at its end, is as it was written, from the disk rather than
+ * from memory.  room has blockstore_read_room (offset, size) bytes.  LITEDFS_CORRUPT: it is not, and the block has been
+ * set aside; LITEDFS_NOT_FOUND; LITEDFS_INVALID: as blockstore_read. */
+int blockstore_verify (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
+                       void *room, litedfs_error_t *error);
+
+/* How many blocks were set aside since the store was opened.  Does not block. */
+uint64_t blockstore_damaged (const struct blockstore *self);
+
+/* A number that grows with what is read and written for others (not by blockstore_verify).  Does not
+ * block. */
+uint64_t blockstore_traffic (const struct blockstore *self);
+
 /* ---- orders and reports ------------------------------------------------------------------------ */
 
 /* Delete a block, or copy it to the node `target`.  Numbers rise within a call. */
@@ -256,7 +281,8 @@ struct blockstore_order {
     uint32_t target; // ORDER_COPY
 };
 
-/* Run orders of an epoch, some hundred in a transaction.  Delete: a finished block goes, a block in
+/* Run orders of an epoch, some hundred in a transaction.  Delete: a finished block goes, or one that was set
+ * aside, a block in
  * writing can only be abandoned, and the id is refused for tombstone_ms.  Copy: nothing happens here but
  * that its number is stored; the caller sees to it.  Orders up to the last number that ran of this
  * epoch are skipped.  LITEDFS_STALE for an epoch below any that was seen (the text says both),
@@ -274,13 +300,16 @@ int blockstore_saw (struct blockstore *self, uint32_t epoch, uint64_t transactio
                     litedfs_error_t *error);
 void blockstore_seen (struct blockstore *self, uint32_t *out_epoch, uint64_t *out_transaction);
 
-/* A change of the index: a block added (size and crc are its own) or removed (both 0). */
+/* A change of the index: a block added (size and crc are its own), removed (both 0) or set aside (size is
+ * its own). */
 struct blockstore_change {
     uint64_t seq;
     uint64_t block;
     uint64_t size;
     uint32_t crc;
-    bool removed;
+    enum change_kind kind;
+    bool
+        beside; // it was not in the index before: what is removed was set aside, or the reverse
 };
 
 /* The highest number given to a change, and the highest that was confirmed (every change above it is
@@ -297,7 +326,7 @@ int blockstore_changes (struct blockstore *self, uint64_t after, size_t max,
  * before does nothing.  LITEDFS_INVALID for one that was not given yet. */
 int blockstore_confirm (struct blockstore *self, uint64_t seq, litedfs_error_t *error);
 
-/* Forget the changes that are listed, and number the next ones above both `above` and blockstore_seq.  For
+/* Forget the changes that are listed, list those that were set aside anew, and number the next ones above both `above` and blockstore_seq.  For
  * when the reporter's other side knows a higher number than blockstore_seq (the index was rebuilt, or the
  * disk is an old copy), or a lower one than blockstore_confirmed (the other side is an old copy): then
  * numbers say nothing, and inventories are to be compared. */

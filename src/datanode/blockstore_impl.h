@@ -4,8 +4,8 @@
 
 /*
  * What the files of the block store share: blockstore.c (open, identity, space, index), blockstore_write.c
- * (writing and finishing), blockstore_read.c, blockstore_orders.c (deletes, reports), blockstore_start.c
- * (what a crash left, rebuild).
+ * (writing and finishing), blockstore_read.c, blockstore_damage.c (rot), blockstore_orders.c (deletes,
+ * reports), blockstore_start.c (what a crash left, rebuild).
  *
  * Locks.  `commit` is held while the index changes and while what follows from the change and must not be
  * overtaken is done (the renames of finished blocks).  `removal` is held by who removes files of ids with a
@@ -47,6 +47,8 @@ struct blockstore {
     struct writing *writings[BLOCKSTORE_BUCKETS];
     _Atomic int64_t writing_bytes;
     _Atomic uint64_t bad_block; // the last one that could not be read
+    _Atomic uint64_t traffic;   // bytes read and written for others
+    _Atomic uint64_t damaged;   // blocks set aside
 };
 
 /* A block that is being written.  The table of writings holds it until it is finished or abandoned; who
@@ -73,6 +75,7 @@ struct writing {
 /* Names below data_path; return out. */
 char *blockstore_name (uint64_t block, char out[BLOCKSTORE_NAME_SIZE]);
 char *blockstore_writing_name (uint64_t block, char out[BLOCKSTORE_NAME_SIZE]);
+char *blockstore_damaged_name (uint64_t block, char out[BLOCKSTORE_NAME_SIZE]);
 
 /* Begin to change the index: takes `commit` and begins a transaction.  blockstore_change_end commits it if
  * rc is 0, else aborts it, publishes the state and returns rc or what the commit gave; then, after what
@@ -93,6 +96,35 @@ bool blockstore_is_writing (struct blockstore *self, uint64_t block);
 
 /* Remove the files of a block that the index does not have.  0 if they are gone. */
 int blockstore_unlink (struct blockstore *self, uint64_t block, litedfs_error_t *error);
+
+/* The row of a block that is here.  LITEDFS_NOT_FOUND, LITEDFS_CORRUPT if it was set aside. */
+int blockstore_find_row (struct blockstore *self, uint64_t block, struct blockstore_block *out,
+                         litedfs_error_t *error);
+
+/* Open the file of a row and read its trailer, which is to be freed with blockfile_free.  LITEDFS_CORRUPT
+ * also if there is no file, or one that is not the row's. */
+int blockstore_open_file (struct blockstore *self, const struct blockstore_block *row,
+                          char name[BLOCKSTORE_NAME_SIZE], int *out_fd, struct blockfile *out,
+                          litedfs_error_t *error);
+
+/* A read found damage: read the range again, without the cache.  As blockstore_read; with LITEDFS_CORRUPT
+ * the block was set aside. */
+int blockstore_examine (struct blockstore *self, uint64_t block, uint64_t offset, size_t size,
+                        void *room, struct slice *out, uint32_t *out_crc,
+                        litedfs_error_t *error);
+
+/* A block cannot be read: said once, not for each try of each reader. */
+void blockstore_complain (struct blockstore *self, uint64_t block, const litedfs_error_t *why);
+
+/* Visit the files of a directory below data_path whose names are blocks' ids; those of other names are
+ * logged and left. */
+typedef int (blockstore_visit_fn) (struct blockstore *self, const char *name, uint64_t block,
+                                   void *arg, litedfs_error_t *error);
+int blockstore_visit (struct blockstore *self, const char *directory,
+                      blockstore_visit_fn *visit, void *arg, litedfs_error_t *error);
+
+/* At the start: bring damaged/ and the index in step. */
+int blockstore_resolve_damaged (struct blockstore *self, litedfs_error_t *error);
 
 /* At the start: open or rebuild the index, and resolve what a crash left. */
 int blockstore_start (struct blockstore *self, bool fresh, litedfs_error_t *error);

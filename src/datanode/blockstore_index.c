@@ -23,7 +23,6 @@
 #define TOMBSTONE_SIZE 20
 #define STATE_SIZE 68
 #define LAYOUT_SIZE 12
-#define ROW_MAX 80
 
 int
 index_error (struct blockstore_index *self, int rc, litedfs_error_t *error)
@@ -48,21 +47,15 @@ index_error (struct blockstore_index *self, int rc, litedfs_error_t *error)
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-/* A row that is being put together in place. */
-struct row {
-    uint8_t bytes[ROW_MAX];
-    size_t size;
-};
-
-static void
-put_number (struct row *row, uint64_t value, size_t size)
+void
+index_row_number (struct index_row *row, uint64_t value, size_t size)
 {
     for (size_t i = 0; i < size; i++)
         row->bytes[row->size++] = (uint8_t) (value >> 8 * i);
 }
 
 static void
-put_bytes (struct row *row, const void *data, size_t size)
+put_bytes (struct index_row *row, const void *data, size_t size)
 {
     memcpy (row->bytes + row->size, data, size);
     row->size += size;
@@ -74,35 +67,34 @@ check_of (const MDB_val *key, const void *data, size_t size)
     return crc32_of (crc32_of (0, key->mv_data, key->mv_size), data, size);
 }
 
-static MDB_val
-number_key (uint64_t number, uint8_t room[8])
+MDB_val
+index_key (uint64_t number, uint8_t room[8])
 {
     for (int i = 0; i < 8; i++)
         room[i] = (uint8_t) (number >> (56 - 8 * i));
     return (MDB_val){8, room};
 }
 
-static uint64_t
-key_number (const MDB_val *key)
+uint64_t
+index_key_number (const MDB_val *key)
 {
     struct reader in = reader_of (slice_of (key->mv_data, key->mv_size));
     return reader_be64 (&in);
 }
 
-static int
-put_row (struct index_txn *txn, MDB_dbi table, MDB_val key, struct row *row,
-         litedfs_error_t *error)
+int
+index_row_put (struct index_txn *txn, MDB_dbi table, MDB_val key, struct index_row *row,
+               litedfs_error_t *error)
 {
-    put_number (row, check_of (&key, row->bytes, row->size), 4);
+    index_row_number (row, check_of (&key, row->bytes, row->size), 4);
     MDB_val value = {row->size, row->bytes};
     int rc = mdb_put (txn->handle, table, &key, &value, 0);
     return rc == 0 ? 0 : index_error (txn->index, rc, error);
 }
 
-/* A reader over a value whose check has matched. */
-static int
-open_row (const MDB_val *key, const MDB_val *value, size_t size, struct reader *out,
-          litedfs_error_t *error)
+int
+index_row_open (const MDB_val *key, const MDB_val *value, size_t size, struct reader *out,
+                litedfs_error_t *error)
 {
     if (value->mv_size != size)
         return err_set (error, LITEDFS_CORRUPT,
@@ -115,9 +107,9 @@ open_row (const MDB_val *key, const MDB_val *value, size_t size, struct reader *
     return 0;
 }
 
-static int
-get_row (struct index_txn *txn, MDB_dbi table, MDB_val key, size_t size, struct reader *out,
-         litedfs_error_t *error)
+int
+index_row_get (struct index_txn *txn, MDB_dbi table, MDB_val key, size_t size,
+               struct reader *out, litedfs_error_t *error)
 {
     MDB_val value;
     int rc = mdb_get (txn->handle, table, &key, &value);
@@ -125,14 +117,14 @@ get_row (struct index_txn *txn, MDB_dbi table, MDB_val key, size_t size, struct 
         return err_set (error, LITEDFS_NOT_FOUND, "index: no such row");
     if (rc != 0)
         return index_error (txn->index, rc, error);
-    return open_row (&key, &value, size, out, error);
+    return index_row_open (&key, &value, size, out, error);
 }
 
-static int
-delete_row (struct index_txn *txn, MDB_dbi table, uint64_t number, litedfs_error_t *error)
+int
+index_row_del (struct index_txn *txn, MDB_dbi table, uint64_t number, litedfs_error_t *error)
 {
     uint8_t room[8];
-    MDB_val key = number_key (number, room);
+    MDB_val key = index_key (number, room);
     int rc = mdb_del (txn->handle, table, &key, NULL);
     return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_error (txn->index, rc, error);
 }
@@ -141,17 +133,17 @@ static int
 put_block (struct index_txn *txn, const struct blockstore_block *block, litedfs_error_t *error)
 {
     uint8_t room[8];
-    struct row row = {.size = 0};
-    put_number (&row, 0, 4); // kind and what keeps the rest aligned
-    put_number (&row, block->crc, 4);
-    put_number (&row, block->size, 8);
-    put_number (&row, block->index, 8);
-    put_number (&row, (uint64_t) block->ctime_ms, 8);
-    put_number (&row, block->seq, 8);
+    struct index_row row = {.size = 0};
+    index_row_number (&row, 0, 4); // kind and what keeps the rest aligned
+    index_row_number (&row, block->crc, 4);
+    index_row_number (&row, block->size, 8);
+    index_row_number (&row, block->index, 8);
+    index_row_number (&row, (uint64_t) block->ctime_ms, 8);
+    index_row_number (&row, block->seq, 8);
     put_bytes (&row, block->file.bytes, sizeof block->file.bytes);
-    put_number (&row, 0, 8);
-    put_number (&row, 0, 8);
-    return put_row (txn, txn->index->block, number_key (block->block, room), &row, error);
+    index_row_number (&row, 0, 8);
+    index_row_number (&row, 0, 8);
+    return index_row_put (txn, txn->index->block, index_key (block->block, room), &row, error);
 }
 
 static int
@@ -159,13 +151,13 @@ get_block (const MDB_val *key, const MDB_val *value, struct blockstore_block *ou
            litedfs_error_t *error)
 {
     struct reader in;
-    int rc = open_row (key, value, BLOCK_SIZE, &in, error);
+    int rc = index_row_open (key, value, BLOCK_SIZE, &in, error);
     if (rc < 0)
         return rc;
     if (reader_u32 (&in) != 0)
         return err_set (error, LITEDFS_LAYOUT,
                         "index: a block is in a pack; a newer program wrote it");
-    out->block = key_number (key);
+    out->block = index_key_number (key);
     out->crc = reader_u32 (&in);
     out->size = reader_u64 (&in);
     out->index = reader_u64 (&in);
@@ -176,18 +168,19 @@ get_block (const MDB_val *key, const MDB_val *value, struct blockstore_block *ou
     return 0;
 }
 
-/* Give the next change its number and list it. */
-static int
-put_change (struct index_txn *txn, const struct blockstore_block *block, bool removed,
-            litedfs_error_t *error)
+int
+index_put_change (struct index_txn *txn, enum change_kind kind, uint64_t block, uint64_t size,
+                  uint32_t crc, bool beside, litedfs_error_t *error)
 {
     uint8_t room[8];
-    struct row row = {.size = 0};
-    put_number (&row, block->block, 8);
-    put_number (&row, removed ? 0 : block->size, 8);
-    put_number (&row, removed ? 0 : block->crc, 4);
-    put_number (&row, removed, 4);
-    return put_row (txn, txn->index->change, number_key (++txn->state.seq, room), &row, error);
+    struct index_row row = {.size = 0};
+    index_row_number (&row, block, 8);
+    index_row_number (&row, size, 8);
+    index_row_number (&row, crc, 4);
+    index_row_number (&row, kind, 1);
+    index_row_number (&row, beside, 3);
+    return index_row_put (txn, txn->index->change, index_key (++txn->state.seq, room), &row,
+                          error);
 }
 
 static int
@@ -195,14 +188,19 @@ get_change (const MDB_val *key, const MDB_val *value, struct blockstore_change *
             litedfs_error_t *error)
 {
     struct reader in;
-    int rc = open_row (key, value, CHANGE_SIZE, &in, error);
+    int rc = index_row_open (key, value, CHANGE_SIZE, &in, error);
     if (rc < 0)
         return rc;
-    out->seq = key_number (key);
+    out->seq = index_key_number (key);
     out->block = reader_u64 (&in);
     out->size = reader_u64 (&in);
     out->crc = reader_u32 (&in);
-    out->removed = reader_u32 (&in) != 0;
+    uint8_t kind = reader_u8 (&in);
+    out->beside = reader_u8 (&in) != 0;
+    if (kind > CHANGE_DAMAGED)
+        return err_set (error, LITEDFS_LAYOUT,
+                        "index: a change is of a kind that a newer program made");
+    out->kind = (enum change_kind) kind;
     return 0;
 }
 
@@ -216,23 +214,23 @@ static int
 put_state (struct index_txn *txn, litedfs_error_t *error)
 {
     const struct index_state *state = &txn->state;
-    struct row row = {.size = 0};
-    put_number (&row, state->blocks, 8);
-    put_number (&row, state->bytes, 8);
-    put_number (&row, state->seq, 8);
-    put_number (&row, state->confirmed, 8);
-    put_number (&row, state->seen_epoch, 8);
-    put_number (&row, state->seen_transaction, 8);
-    put_number (&row, state->order_epoch, 8);
-    put_number (&row, state->order_number, 8);
-    return put_row (txn, txn->index->meta, name_key ("state"), &row, error);
+    struct index_row row = {.size = 0};
+    index_row_number (&row, state->blocks, 8);
+    index_row_number (&row, state->bytes, 8);
+    index_row_number (&row, state->seq, 8);
+    index_row_number (&row, state->confirmed, 8);
+    index_row_number (&row, state->seen_epoch, 8);
+    index_row_number (&row, state->seen_transaction, 8);
+    index_row_number (&row, state->order_epoch, 8);
+    index_row_number (&row, state->order_number, 8);
+    return index_row_put (txn, txn->index->meta, name_key ("state"), &row, error);
 }
 
 static int
 get_state (struct index_txn *txn, litedfs_error_t *error)
 {
     struct reader in;
-    int rc = get_row (txn, txn->index->meta, name_key ("state"), STATE_SIZE, &in, error);
+    int rc = index_row_get (txn, txn->index->meta, name_key ("state"), STATE_SIZE, &in, error);
     if (rc < 0)
         return rc;
     txn->state.blocks = reader_u64 (&in);
@@ -250,7 +248,8 @@ int
 index_layout (struct index_txn *txn, uint64_t *out, litedfs_error_t *error)
 {
     struct reader in;
-    int rc = get_row (txn, txn->index->meta, name_key ("layout"), LAYOUT_SIZE, &in, error);
+    int rc =
+        index_row_get (txn, txn->index->meta, name_key ("layout"), LAYOUT_SIZE, &in, error);
     if (rc == 0)
         *out = reader_u64 (&in);
     return rc;
@@ -259,9 +258,9 @@ index_layout (struct index_txn *txn, uint64_t *out, litedfs_error_t *error)
 int
 index_put_layout (struct index_txn *txn, litedfs_error_t *error)
 {
-    struct row row = {.size = 0};
-    put_number (&row, INDEX_LAYOUT, 8);
-    return put_row (txn, txn->index->meta, name_key ("layout"), &row, error);
+    struct index_row row = {.size = 0};
+    index_row_number (&row, INDEX_LAYOUT, 8);
+    return index_row_put (txn, txn->index->meta, name_key ("layout"), &row, error);
 }
 
 /* ---- transactions ------------------------------------------------------------------------------- */
@@ -335,7 +334,7 @@ index_block (struct index_txn *txn, uint64_t block, struct blockstore_block *out
              litedfs_error_t *error)
 {
     uint8_t room[8];
-    MDB_val key = number_key (block, room);
+    MDB_val key = index_key (block, room);
     MDB_val value;
     int rc = mdb_get (txn->handle, txn->index->block, &key, &value);
     if (rc == MDB_NOTFOUND)
@@ -355,7 +354,10 @@ index_add (struct index_txn *txn, struct blockstore_block *row, litedfs_error_t 
                         row->block);
     if (rc != LITEDFS_NOT_FOUND)
         return rc;
-    rc = put_change (txn, row, false, error);
+    rc = index_undamage (txn, row->block, error);
+    if (rc == 0 || rc == LITEDFS_NOT_FOUND)
+        rc =
+            index_put_change (txn, CHANGE_ADDED, row->block, row->size, row->crc, false, error);
     row->seq = txn->state.seq;
     if (rc == 0)
         rc = put_block (txn, row, error);
@@ -366,14 +368,12 @@ index_add (struct index_txn *txn, struct blockstore_block *row, litedfs_error_t 
 }
 
 int
-index_remove (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
+index_take_out (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
 {
     struct blockstore_block row;
     int rc = index_block (txn, block, &row, error);
     if (rc == 0)
-        rc = delete_row (txn, txn->index->block, block, error);
-    if (rc == 0)
-        rc = put_change (txn, &row, true, error);
+        rc = index_row_del (txn, txn->index->block, block, error);
     if (rc < 0)
         return rc;
     txn->state.blocks--;
@@ -383,40 +383,45 @@ index_remove (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
 }
 
 int
+index_remove (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
+{
+    int rc = index_take_out (txn, block, error);
+    bool beside = rc == LITEDFS_NOT_FOUND;
+    if (beside)
+        rc = index_undamage (txn, block, error);
+    return rc == 0 ? index_put_change (txn, CHANGE_REMOVED, block, 0, 0, beside, error) : rc;
+}
+
+int
 index_buried (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
 {
     uint8_t room[8];
     struct reader in;
-    return get_row (txn, txn->index->tombstone, number_key (block, room), TOMBSTONE_SIZE, &in,
-                    error);
+    return index_row_get (txn, txn->index->tombstone, index_key (block, room), TOMBSTONE_SIZE,
+                          &in, error);
 }
 
 int
 index_bury (struct index_txn *txn, uint64_t block, int64_t until_ms, litedfs_error_t *error)
 {
     uint8_t room[8];
-    struct row row = {.size = 0};
-    put_number (&row, (uint64_t) until_ms, 8);
-    put_number (&row, txn->state.seq, 8);
-    return put_row (txn, txn->index->tombstone, number_key (block, room), &row, error);
+    struct index_row row = {.size = 0};
+    index_row_number (&row, (uint64_t) until_ms, 8);
+    index_row_number (&row, txn->state.seq, 8);
+    return index_row_put (txn, txn->index->tombstone, index_key (block, room), &row, error);
 }
 
 int
 index_unbury (struct index_txn *txn, uint64_t block, litedfs_error_t *error)
 {
-    return delete_row (txn, txn->index->tombstone, block, error);
+    return index_row_del (txn, txn->index->tombstone, block, error);
 }
 
 /* ---- ranges ------------------------------------------------------------------------------------- */
 
-/* Take a row; a positive number ends the walk. */
-typedef int (take_fn) (const MDB_val *key, const MDB_val *value, void *arg,
-                       litedfs_error_t *error);
-
-/* Hand every row from key `from` on to take. */
-static int
-walk (struct index_txn *txn, MDB_dbi table, uint64_t from, take_fn *take, void *arg,
-      litedfs_error_t *error)
+int
+index_walk (struct index_txn *txn, MDB_dbi table, uint64_t from, index_take_fn *take, void *arg,
+            litedfs_error_t *error)
 {
     MDB_cursor *cursor;
     int rc = mdb_cursor_open (txn->handle, table, &cursor);
@@ -424,7 +429,7 @@ walk (struct index_txn *txn, MDB_dbi table, uint64_t from, take_fn *take, void *
         return index_error (txn->index, rc, error);
 
     uint8_t room[8];
-    MDB_val key = number_key (from, room);
+    MDB_val key = index_key (from, room);
     MDB_val value;
     int taken = 0;
     rc = mdb_cursor_get (cursor, &key, &value, MDB_SET_RANGE);
@@ -437,6 +442,22 @@ walk (struct index_txn *txn, MDB_dbi table, uint64_t from, take_fn *take, void *
     if (taken < 0)
         return taken;
     return rc == 0 || rc == MDB_NOTFOUND ? 0 : index_error (txn->index, rc, error);
+}
+
+static int
+take_block (const MDB_val *key, const MDB_val *value, void *arg, litedfs_error_t *error)
+{
+    int rc = get_block (key, value, arg, error);
+    return rc == 0 ? 1 : rc;
+}
+
+int
+index_next_block (struct index_txn *txn, uint64_t from, struct blockstore_block *out,
+                  litedfs_error_t *error)
+{
+    out->block = 0;
+    int rc = index_walk (txn, txn->index->block, from, take_block, out, error);
+    return rc == 0 && out->block == 0 ? LITEDFS_NOT_FOUND : rc;
 }
 
 struct tombstone_list {
@@ -452,11 +473,11 @@ take_tombstone (const MDB_val *key, const MDB_val *value, void *arg, litedfs_err
     struct reader in;
     if (list->count == list->max)
         return 1;
-    int rc = open_row (key, value, TOMBSTONE_SIZE, &in, error);
+    int rc = index_row_open (key, value, TOMBSTONE_SIZE, &in, error);
     if (rc < 0)
         return rc;
     struct index_tombstone *one = &list->out[list->count++];
-    one->block = key_number (key);
+    one->block = index_key_number (key);
     one->until_ms = (int64_t) reader_u64 (&in);
     return 0;
 }
@@ -466,7 +487,7 @@ index_tombstones (struct index_txn *txn, uint64_t from, size_t max, struct index
                   size_t *out_count, litedfs_error_t *error)
 {
     struct tombstone_list list = {out, 0, max};
-    int rc = walk (txn, txn->index->tombstone, from, take_tombstone, &list, error);
+    int rc = index_walk (txn, txn->index->tombstone, from, take_tombstone, &list, error);
     *out_count = rc == 0 ? list.count : 0;
     return rc;
 }
@@ -496,7 +517,7 @@ index_changes (struct index_txn *txn, uint64_t after, size_t max, struct blockst
     struct change_list list = {out, 0, max};
     int rc = 0;
     if (after < UINT64_MAX)
-        rc = walk (txn, txn->index->change, after + 1, take_change, &list, error);
+        rc = index_walk (txn, txn->index->change, after + 1, take_change, &list, error);
     *out_count = rc == 0 ? list.count : 0;
     return rc;
 }
@@ -511,7 +532,7 @@ index_confirm (struct index_txn *txn, uint64_t seq, litedfs_error_t *error)
     MDB_val key;
     MDB_val value;
     while ((rc = mdb_cursor_get (cursor, &key, &value, MDB_FIRST)) == 0 &&
-           key_number (&key) <= seq && (rc = mdb_cursor_del (cursor, 0)) == 0)
+           index_key_number (&key) <= seq && (rc = mdb_cursor_del (cursor, 0)) == 0)
         ;
     mdb_cursor_close (cursor);
     if (rc != 0 && rc != MDB_NOTFOUND)
@@ -529,7 +550,7 @@ index_resume (struct index_txn *txn, uint64_t above, litedfs_error_t *error)
     if (txn->state.seq < above)
         txn->state.seq = above;
     txn->state.confirmed = txn->state.seq;
-    return 0;
+    return index_renumber_damaged (txn, error);
 }
 
 struct id_list {
@@ -546,7 +567,7 @@ take_id (const MDB_val *key, const MDB_val *value, void *arg, litedfs_error_t *e
     (void) error;
     if (list->count == list->max)
         return 1;
-    list->out[list->count++] = key_number (key);
+    list->out[list->count++] = index_key_number (key);
     return 0;
 }
 
@@ -555,7 +576,7 @@ index_ids (struct index_txn *txn, uint64_t from, size_t max, uint64_t *out, size
            litedfs_error_t *error)
 {
     struct id_list list = {out, 0, max};
-    int rc = walk (txn, txn->index->block, from, take_id, &list, error);
+    int rc = index_walk (txn, txn->index->block, from, take_id, &list, error);
     *out_count = rc == 0 ? list.count : 0;
     return rc;
 }

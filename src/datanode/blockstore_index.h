@@ -11,12 +11,16 @@
  *   block       u64 block    u8 kind (0: a file of its own; others are for packs), u8[3] 0, u32 crc,
  *                            u64 size, u64 index, u64 ctime (ms), u64 seq, u8[16] file id,
  *                            u64 pack 0, u64 offset 0, u32 check
- *   change      u64 seq      u64 block, u64 size, u32 crc, u8 removed, u8[3] 0, u32 check
+ *   change      u64 seq      u64 block, u64 size, u32 crc, u8 kind (enum change_kind),
+ *                            u8 beside (struct blockstore_change), u8[2] 0, u32 check
  *   tombstone   u64 block    u64 until (ms since 1970), u64 seq of the removal or 0, u32 check
+ *   damaged     u64 block    u64 size, u64 since (ms since 1970), u64 seq of the change, u32 check
  *   meta        "state"      u64 blocks, u64 bytes, u64 seq, u64 confirmed, u64 seen epoch,
  *                            u64 seen transaction, u64 order epoch, u64 order number, u32 check
  *   meta        "layout"     u64 1, u32 check; written last, so that an index that was being built
  *                            when its machine went down is not taken for a whole one
+ *
+ * An id is in at most one of block, tombstone and damaged.
  *
  * Beside the tables stand, in memory, the digests of the blocks that are here.
  *
@@ -88,11 +92,29 @@ void index_abort (struct index_txn *txn);
 int index_block (struct index_txn *txn, uint64_t block, struct blockstore_block *out,
                  litedfs_error_t *error);
 
-/* Add a row and its change; gives row->seq its number.  LITEDFS_EXISTS. */
+/* The row of the first block from id `from` on; LITEDFS_NOT_FOUND. */
+int index_next_block (struct index_txn *txn, uint64_t from, struct blockstore_block *out,
+                      litedfs_error_t *error);
+
+/* Add a row and its change; gives row->seq its number.  A damaged row of the same id goes.
+ * LITEDFS_EXISTS. */
 int index_add (struct index_txn *txn, struct blockstore_block *row, litedfs_error_t *error);
 
-/* Remove a row and list that as a change.  LITEDFS_NOT_FOUND. */
+/* Remove a block's row, or its damaged row, and list that as a change.  LITEDFS_NOT_FOUND. */
 int index_remove (struct index_txn *txn, uint64_t block, litedfs_error_t *error);
+
+/* A block, which may have a row, is damaged: its row goes, a damaged row and its change come.  size: of
+ * the file, if it is known. */
+int index_damage (struct index_txn *txn, uint64_t block, uint64_t size, int64_t now_ms,
+                  litedfs_error_t *error);
+
+/* Remove a damaged row and list nothing; and whether there is one: 0.  LITEDFS_NOT_FOUND. */
+int index_undamage (struct index_txn *txn, uint64_t block, litedfs_error_t *error);
+int index_damaged (struct index_txn *txn, uint64_t block, litedfs_error_t *error);
+
+/* The ids of the damaged blocks from `from` on, up to max of them. */
+int index_damaged_blocks (struct index_txn *txn, uint64_t from, size_t max, uint64_t *out,
+                          size_t *out_count, litedfs_error_t *error);
 
 /* Whether an id is buried: 0, or LITEDFS_NOT_FOUND. */
 int index_buried (struct index_txn *txn, uint64_t block, litedfs_error_t *error);
@@ -119,7 +141,8 @@ int index_changes (struct index_txn *txn, uint64_t after, size_t max,
 /* Remove the changes up to seq. */
 int index_confirm (struct index_txn *txn, uint64_t seq, litedfs_error_t *error);
 
-/* Remove all changes, as if they were confirmed; numbers go on above both `above` and state.seq. */
+/* Remove all changes, as if they were confirmed; numbers go on above both `above` and state.seq.  Then list
+ * the damaged blocks. */
 int index_resume (struct index_txn *txn, uint64_t above, litedfs_error_t *error);
 
 /* The ids from `from` on, up to max of them, without a look at their rows. */

@@ -3,8 +3,8 @@
 #define LITEDFS_DATANODE_BLOCKSTORE_INDEX_IMPL_H
 
 /*
- * What blockstore_index.c (rows and transactions), blockstore_index_open.c (the environment) and
- * blockstore_digests.c (what is counted beside them) share.
+ * What blockstore_index.c (rows and transactions), blockstore_index_damaged.c (one of the tables),
+ * blockstore_index_open.c (the environment) and blockstore_digests.c (what is counted beside them) share.
  */
 
 #include "datanode/blockstore_index.h"
@@ -18,6 +18,7 @@ struct blockstore_index {
     MDB_dbi block;
     MDB_dbi change;
     MDB_dbi tombstone;
+    MDB_dbi damaged;
     MDB_dbi meta;
     pthread_rwlock_t
         map; // held for reading by every transaction, for writing while the map grows
@@ -42,6 +43,45 @@ void index_restore_digests (struct blockstore_index *self);
 
 /* Before a transaction that writes: have address space for it, as far as the machine has any. */
 void index_make_room (struct blockstore_index *self);
+
+/* A row that is being put together in place; and its numbers, little endian, of `size` bytes. */
+#define INDEX_ROW_MAX 80
+struct index_row {
+    uint8_t bytes[INDEX_ROW_MAX];
+    size_t size;
+};
+void index_row_number (struct index_row *row, uint64_t value, size_t size);
+
+/* The key of a number, in room that lives as long; and back. */
+MDB_val index_key (uint64_t number, uint8_t room[8]);
+uint64_t index_key_number (const MDB_val *key);
+
+/* Put a row, with its check; get one, LITEDFS_NOT_FOUND; delete one, fine if there is none.  A reader is
+ * over a value of `size` bytes whose check has matched. */
+int index_row_put (struct index_txn *txn, MDB_dbi table, MDB_val key, struct index_row *row,
+                   litedfs_error_t *error);
+int index_row_open (const MDB_val *key, const MDB_val *value, size_t size, struct reader *out,
+                    litedfs_error_t *error);
+int index_row_get (struct index_txn *txn, MDB_dbi table, MDB_val key, size_t size,
+                   struct reader *out, litedfs_error_t *error);
+int index_row_del (struct index_txn *txn, MDB_dbi table, uint64_t number,
+                   litedfs_error_t *error);
+
+/* Give the next change its number and list it.  beside: the block was not in the index before either. */
+int index_put_change (struct index_txn *txn, enum change_kind kind, uint64_t block,
+                      uint64_t size, uint32_t crc, bool beside, litedfs_error_t *error);
+
+/* Remove a block's row and list nothing.  LITEDFS_NOT_FOUND. */
+int index_take_out (struct index_txn *txn, uint64_t block, litedfs_error_t *error);
+
+/* List the damaged blocks as changes. */
+int index_renumber_damaged (struct index_txn *txn, litedfs_error_t *error);
+
+/* Take a row; a positive number ends the walk, which hands over every row from key `from` on. */
+typedef int (index_take_fn) (const MDB_val *key, const MDB_val *value, void *arg,
+                             litedfs_error_t *error);
+int index_walk (struct index_txn *txn, MDB_dbi table, uint64_t from, index_take_fn *take,
+                void *arg, litedfs_error_t *error);
 
 /* The layout that the meta table names, LITEDFS_NOT_FOUND if it names none; and write our own. */
 int index_layout (struct index_txn *txn, uint64_t *out, litedfs_error_t *error);

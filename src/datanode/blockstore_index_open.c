@@ -47,6 +47,8 @@ open_tables (struct blockstore_index *self, litedfs_error_t *error)
         rc = mdb_dbi_open (txn, "tombstone", MDB_CREATE, &self->tombstone);
     if (rc == 0)
         rc = mdb_dbi_open (txn, "meta", MDB_CREATE, &self->meta);
+    if (rc == 0)
+        rc = mdb_dbi_open (txn, "damaged", MDB_CREATE, &self->damaged);
     if (rc != 0) {
         mdb_txn_abort (txn);
         return index_error (self, rc, error);

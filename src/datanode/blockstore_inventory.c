@@ -37,9 +37,11 @@ blockstore_digests (struct blockstore *self, struct blockstore_digest *out, uint
         if (rc < 0)
             return rc;
         for (size_t i = 0; i < count && page[i].seq <= seq; i++) {
+            if (page[i].beside)
+                continue;
             struct blockstore_digest *digest = &out[block_id_bucket (page[i].block)];
             digest->hash ^= block_id_hash (page[i].block);
-            digest->count += page[i].removed ? 1 : UINT64_MAX;
+            digest->count += page[i].kind == CHANGE_ADDED ? UINT64_MAX : 1;
         }
         after = count > 0 ? page[count - 1].seq : seq;
     }

@@ -42,6 +42,8 @@ blockstore_unlink (struct blockstore *self, uint64_t block, litedfs_error_t *err
 {
     char name[BLOCKSTORE_NAME_SIZE];
     int rc = unlink_name (self, blockstore_name (block, name), error);
+    if (rc == 0)
+        rc = unlink_name (self, blockstore_damaged_name (block, name), error);
     // What is being written goes with blockstore_abandon, else it is a finished block's that stayed.
     if (rc == 0 && !blockstore_is_writing (self, block))
         rc = unlink_name (self, blockstore_writing_name (block, name), error);

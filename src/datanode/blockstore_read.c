@@ -6,6 +6,8 @@
  * says must agree with the row.  The file is in blocks/xx/, or, between a commit and its rename or after a
  * rename that failed, in writing/: so who misses it looks again while no commit is under way.  A file that
  * is nowhere although the index has it is damage, not an unknown block.
+ *
+ * What is damaged is looked at once more, without the cache, and set aside: blockstore_damage.c.
  */
 
 #include "datanode/blockstore_impl.h"
@@ -88,6 +90,64 @@ check_trailer (const struct blockfile *trailer, const struct blockstore_block *r
                     row->size, (unsigned) row->crc);
 }
 
+int
+blockstore_open_file (struct blockstore *self, const struct blockstore_block *row,
+                      char name[BLOCKSTORE_NAME_SIZE], int *out_fd, struct blockfile *out,
+                      litedfs_error_t *error)
+{
+    int rc = open_file (self, row->block, name, out_fd, error);
+    if (rc < 0)
+        return rc;
+    rc = blockfile_read_trailer (*out_fd, name, out, error);
+    if (rc < 0)
+        err_prefix (error, "block[%016" PRIx64 "]", row->block);
+    else
+        rc = check_trailer (out, row, name, error);
+    if (rc < 0) {
+        blockfile_free (out);
+        close (*out_fd);
+    }
+    return rc;
+}
+
+int
+blockstore_find_row (struct blockstore *self, uint64_t block, struct blockstore_block *out,
+                     litedfs_error_t *error)
+{
+    struct index_txn txn;
+    int rc = index_begin (self->index, false, &txn, error);
+    if (rc < 0)
+        return rc;
+    rc = index_block (&txn, block, out, error);
+    if (rc == LITEDFS_NOT_FOUND) {
+        int damaged = index_damaged (&txn, block, error);
+        if (damaged == 0)
+            rc = err_set (error, LITEDFS_CORRUPT,
+                          "block[%016" PRIx64 "]: it is damaged and was set aside", block);
+        else if (damaged == LITEDFS_NOT_FOUND)
+            err_set (error, rc, "block[%016" PRIx64 "]: it is not here", block);
+        else
+            rc = damaged;
+    }
+    index_abort (&txn);
+    return rc;
+}
+
+int
+blockstore_next (struct blockstore *self, uint64_t from, struct blockstore_block *out,
+                 litedfs_error_t *error)
+{
+    struct index_txn txn;
+    int rc = index_begin (self->index, false, &txn, error);
+    if (rc < 0)
+        return rc;
+    rc = index_next_block (&txn, from, out, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        err_set (error, rc, "index: no block after %016" PRIx64, from);
+    index_abort (&txn);
+    return rc;
+}
+
 /* Look a block up, open it and put it into the cache. */
 static int
 open_block (struct blockstore *self, uint64_t block, struct open_block **out,
@@ -98,28 +158,17 @@ open_block (struct blockstore *self, uint64_t block, struct open_block **out,
     char name[BLOCKSTORE_NAME_SIZE];
     int fd = -1;
     uint64_t generation = blockcache_generation (self->cache);
-    int rc = blockstore_stat (self, block, &row, error);
-    if (rc == LITEDFS_LEASE_LOST)
-        rc = err_set (error, LITEDFS_NOT_FOUND, "block[%016" PRIx64 "]: it was deleted", block);
+    int rc = blockstore_find_row (self, block, &row, error);
     if (rc == 0)
-        rc = open_file (self, block, name, &fd, error);
+        rc = blockstore_open_file (self, &row, name, &fd, &trailer, error);
     if (rc < 0)
         return rc;
-
-    rc = blockfile_read_trailer (fd, name, &trailer, error);
-    if (rc < 0)
-        err_prefix (error, "block[%016" PRIx64 "]", block);
-    else
-        rc = check_trailer (&trailer, &row, name, error);
-    if (rc == 0) {
-        *out = blockcache_add (self->cache, fd, &trailer, generation);
-        if (*out)
-            return 0;
-        rc = err_set (error, LITEDFS_MEMORY, "block[%016" PRIx64 "]: out of memory", block);
-    }
+    *out = blockcache_add (self->cache, fd, &trailer, generation);
+    if (*out)
+        return 0;
     blockfile_free (&trailer);
     close (fd);
-    return rc;
+    return err_set (error, LITEDFS_MEMORY, "block[%016" PRIx64 "]: out of memory", block);
 }
 
 /* A reader that looked the row up before a delete and opened the file after it finds none. */
@@ -127,8 +176,7 @@ static bool
 was_deleted (struct blockstore *self, uint64_t block)
 {
     struct blockstore_block row;
-    int rc = blockstore_stat (self, block, &row, NULL);
-    return rc == LITEDFS_NOT_FOUND || rc == LITEDFS_LEASE_LOST;
+    return blockstore_find_row (self, block, &row, NULL) == LITEDFS_NOT_FOUND;
 }
 
 /* The entry of a block in the cache, to be released. */
@@ -145,12 +193,10 @@ find_block (struct blockstore *self, uint64_t block, struct open_block **out,
     return rc;
 }
 
-/* A block cannot be read: said once, not for each try of each reader. */
-static void
-complain (struct blockstore *self, uint64_t block, const litedfs_error_t *why)
+void
+blockstore_complain (struct blockstore *self, uint64_t block, const litedfs_error_t *why)
 {
-    if ((why->number == LITEDFS_CORRUPT || why->number == LITEDFS_IO) &&
-        atomic_exchange (&self->bad_block, block) != block)
+    if (atomic_exchange (&self->bad_block, block) != block)
         log_error (self->log, "block %016" PRIx64 " cannot be read: %s", block, why->text);
 }
 
@@ -175,11 +221,29 @@ blockstore_read (struct blockstore *self, uint64_t block, uint64_t offset, size_
 {
     litedfs_error_t why;
     int rc = read_range (self, block, offset, size, room, out, out_crc, &why);
-    if (rc < 0)
-        complain (self, block, &why);
+    if (rc == LITEDFS_CORRUPT)
+        rc = blockstore_examine (self, block, offset, size, room, out, out_crc, &why);
+    atomic_fetch_add (&self->traffic, size);
+    if (rc == LITEDFS_IO)
+        blockstore_complain (self, block, &why);
     if (rc < 0 && error)
         *error = why;
     return rc;
+}
+
+/* The entry of a block, as find_block; what cannot be opened is looked at anew, and then set aside. */
+static int
+find_to_describe (struct blockstore *self, uint64_t block, struct open_block **out,
+                  litedfs_error_t *error)
+{
+    struct slice none;
+    uint32_t crc;
+    int rc = find_block (self, block, out, error);
+    if (rc == LITEDFS_CORRUPT)
+        rc = blockstore_examine (self, block, 0, 0, NULL, &none, &crc, error);
+    else
+        return rc;
+    return rc == 0 ? find_block (self, block, out, error) : rc;
 }
 
 int
@@ -188,9 +252,10 @@ blockstore_describe (struct blockstore *self, uint64_t block,
 {
     litedfs_error_t why;
     struct open_block *entry;
-    int rc = find_block (self, block, &entry, &why);
+    int rc = find_to_describe (self, block, &entry, &why);
     if (rc < 0) {
-        complain (self, block, &why);
+        if (rc == LITEDFS_IO)
+            blockstore_complain (self, block, &why);
         if (error)
             *error = why;
         return rc;

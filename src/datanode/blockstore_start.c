@@ -6,8 +6,9 @@
  * A rebuild reads every trailer, not the data: that is checked when it is read.  Files in writing/ are taken
  * if they are whole to the last unit, because a commit of the lost index may have promised them; taking one
  * too many is harmless, for the name node orders what it does not know to be deleted.  No change is listed:
- * the numbers are new, and the name node finds out what differs by comparing inventories.  A file that is not what its name says is moved to damaged/.  The order numbers and the
- * tombstones are gone with the old index.
+ * the numbers are new, and the name node finds out what differs by comparing inventories.  A file that is not
+ * what its name says is moved to damaged/ and listed as such.  The order numbers and the tombstones are gone
+ * with the old index.
  *
  * With `sync: false` nothing says in which order pages reach the disk, so after a power loss an index may be
  * nonsense that looks right.  index/unsynced names the boot during which it was last in use like that; if
@@ -38,14 +39,9 @@
 
 /* ---- walking over directories ------------------------------------------------------------------- */
 
-/* A file whose name is a block's id. */
-typedef int (visit_fn) (struct blockstore *self, const char *name, uint64_t block, void *arg,
-                        litedfs_error_t *error);
-
-/* Visit the files of a directory below data_path; those of other names are logged and left. */
-static int
-visit_directory (struct blockstore *self, const char *directory, visit_fn *visit, void *arg,
-                 litedfs_error_t *error)
+int
+blockstore_visit (struct blockstore *self, const char *directory, blockstore_visit_fn *visit,
+                  void *arg, litedfs_error_t *error)
 {
     int fd = openat (self->root, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
@@ -89,7 +85,7 @@ set_aside (struct blockstore *self, const char *name, uint64_t block, const char
            litedfs_error_t *error)
 {
     char to[BLOCKSTORE_NAME_SIZE];
-    snprintf (to, sizeof to, "damaged/%016" PRIx64, block);
+    blockstore_damaged_name (block, to);
     for (unsigned n = 1; faccessat (self->root, to, F_OK, 0) == 0; n++)
         snprintf (to, sizeof to, "damaged/%016" PRIx64 ".%u", block, n);
     if (renameat (self->root, name, self->root, to) < 0)
@@ -194,10 +190,10 @@ rebuild_rows (struct blockstore *self, struct rebuild *rebuild, litedfs_error_t 
     for (unsigned i = 0; rc == 0 && i < FANOUT; i++) {
         char directory[BLOCKSTORE_NAME_SIZE];
         snprintf (directory, sizeof directory, "blocks/%02x", i);
-        rc = visit_directory (self, directory, rebuild_finished, rebuild, error);
+        rc = blockstore_visit (self, directory, rebuild_finished, rebuild, error);
     }
     if (rc == 0)
-        rc = visit_directory (self, "writing", rebuild_writing, rebuild, error);
+        rc = blockstore_visit (self, "writing", rebuild_writing, rebuild, error);
     FAULT ("blockstore_in_rebuild");
     if (rc == 0)
         rc = index_resume (&rebuild->txn, 0, error);
@@ -375,9 +371,11 @@ blockstore_start (struct blockstore *self, bool fresh, litedfs_error_t *error)
     if (rc == 0)
         rc = load_state (self, error);
     if (rc == 0)
-        rc = visit_directory (self, "writing", resolve_writing, &removed, error);
+        rc = blockstore_visit (self, "writing", resolve_writing, &removed, error);
     if (rc == 0)
         rc = resolve_tombstones (self, error);
+    if (rc == 0)
+        rc = blockstore_resolve_damaged (self, error);
     if (rc == 0 && removed > 0)
         log_info (self->log, "data_path[%s]: %" PRIu64 " unfinished blocks were removed",
                   self->path, removed);

@@ -354,6 +354,7 @@ extend (struct writing *self, const uint8_t *data, size_t size, const uint32_t *
     self->offset += size;
     self->sealed = size % CRC_UNIT != 0;
     atomic_fetch_add (&self->store->writing_bytes, (int64_t) size);
+    atomic_fetch_add (&self->store->traffic, size);
     write_back (self);
     return 0;
 }
@@ -510,6 +511,8 @@ move_file (struct blockstore *self, uint64_t block)
                      "block[%016" PRIx64 "]: it stays in %s until the next start: %s", block,
                      from, strerror (errno));
     FAULT ("blockstore_after_rename");
+    // The damaged copy that this one replaces, if it does; what stays goes with the next start.
+    (void) unlinkat (self->root, blockstore_damaged_name (block, to), 0);
 }
 
 static void

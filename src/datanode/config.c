@@ -79,6 +79,11 @@ const struct option_row datanode_options[] = {
      "threads that write blocks", NULL, false},
     {"read_workers", NULL, OPTION_INT, AT (read_workers), "2", 1, 32, false,
      "threads that read blocks", NULL, false},
+    {"scrub_period", NULL, OPTION_SECONDS, AT (scrub_period), "1209600", 0, 315360000, false,
+     "seconds in which every block is verified once, 14 days; 0: only when asked for",
+     "0, or 1 to 315360000", false},
+    {"scrub_bandwidth", NULL, OPTION_SIZE, AT (scrub_bandwidth), "8388608", 65536, TIB, false,
+     "bytes a second that the verifying reads at most", NULL, false},
     {NULL, NULL, 0, 0, NULL, 0, 0, false, NULL, NULL, false},
 };
 
@@ -112,6 +117,10 @@ datanode_config_check (const char *path, struct datanode_config *config, litedfs
         at_least_100_ms (path, "heartbeat_interval", config->heartbeat_interval, error) < 0 ||
         at_least_100_ms (path, "retry_interval", config->retry_interval, error) < 0)
         return LITEDFS_CONFIG;
+    if (config->scrub_period != 0 && config->scrub_period < 1)
+        return err_set (error, LITEDFS_CONFIG,
+                        "%s: scrub_period: %g is too short; allowed: 0, and 1 and more", path,
+                        config->scrub_period);
     if (config->heartbeat_timeout <= config->heartbeat_interval)
         return err_set (error, LITEDFS_CONFIG,
                         "%s: heartbeat_timeout: %g is not more than heartbeat_interval, %g",

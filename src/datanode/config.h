@@ -42,6 +42,8 @@ struct datanode_config {
     double inventory_interval;
     int64_t disk_workers;
     int64_t read_workers;
+    double scrub_period; // 0: only when asked for
+    int64_t scrub_bandwidth;
 };
 
 extern const struct option_row datanode_options[];

@@ -33,7 +33,7 @@
 #define TICK_MS 1000  // longest sleep
 #define LATE_MS 500   // a turn that is later than this was kept from running
 #define LATE_TURNS 64 // in which then is taken what came
-#define POLL_ITEMS 6  // of the loop itself
+#define POLL_ITEMS 7  // of the loop itself
 #define READ_SHARE 4  // one part in so many of memory_limit is for reads
 
 int64_t
@@ -72,11 +72,29 @@ catch_up (struct datanode *self, int64_t late_ms)
 static void
 show_load (struct datanode *self)
 {
+    struct scrub_status scrub;
+
+    scrub_status (self->scrub, &scrub);
+    metric_set (self->metrics, METRIC_SCRUB_BYTES, 0, scrub.verified);
+    metric_set (self->metrics, METRIC_SCRUB_RUNNING, 0, scrub.running);
+    metric_set (self->metrics, METRIC_SCRUB_STARTED, 0, (uint64_t) scrub.started_ms / 1000);
+    metric_set (self->metrics, METRIC_DAMAGED, 0, blockstore_damaged (self->store));
     metric_set (self->metrics, METRIC_PIPELINE_BLOCKS, 0,
                 pipeline_block_count (self->pipeline));
     metric_set (self->metrics, METRIC_PIPELINE_RESERVED, 0, pipeline_reserved (self->pipeline));
     metric_set (self->metrics, METRIC_COPIES_WAITING, 0, copy_waiting (self->copy));
     metric_set (self->metrics, METRIC_COPIES_RUNNING, 0, copy_running (self->copy));
+}
+
+/* Blocks that were found damaged, by whoever it was, are to be reported at once. */
+static void
+tell_changes (struct datanode *self)
+{
+    const struct note note = {.kind = NOTE_CHANGED};
+    uint64_t seq = blockstore_seq (self->store);
+
+    if (seq != self->told_seq && note_send (self->notes, &note, NULL, 0))
+        self->told_seq = seq;
 }
 
 static void
@@ -90,6 +108,7 @@ loop (struct datanode *self, struct actor_pipe *pipe)
         {chain_socket (self->chain), 0, ZMQ_POLLIN, 0},
         {zsock_resolve (diskpool_socket (self->pool)), 0, ZMQ_POLLIN, 0},
         {self->notes, 0, ZMQ_POLLIN, 0},
+        {zsock_resolve (scrub_socket (self->scrub)), 0, ZMQ_POLLIN, 0},
     };
     int64_t turn_ms = datanode_now (self);
 
@@ -112,6 +131,7 @@ loop (struct datanode *self, struct actor_pipe *pipe)
         pipeline_tick (self->pipeline, datanode_now (self));
         actions_run (self);
         show_load (self);
+        tell_changes (self);
     }
 }
 
@@ -147,6 +167,22 @@ bind_chain (struct datanode *self, litedfs_error_t *error)
 }
 
 static int
+start_scrub (struct datanode *self, litedfs_error_t *error)
+{
+    const struct datanode_config *config = self->options.config;
+    char path[4096];
+    struct scrub_options options = {.store = self->store,
+                                    .path = path,
+                                    .period_ms = (int64_t) (config->scrub_period * 1000.0),
+                                    .bandwidth = (uint64_t) config->scrub_bandwidth,
+                                    .clock = self->options.clock,
+                                    .log = self->options.log};
+
+    snprintf (path, sizeof path, "%s/scrub", config->data_path);
+    return scrub_start (&self->scrub, &options, error);
+}
+
+static int
 set_up (struct datanode *self, litedfs_error_t *error)
 {
     const struct datanode_config *config = self->options.config;
@@ -174,6 +210,8 @@ set_up (struct datanode *self, litedfs_error_t *error)
     if (self->pipeline == NULL || self->serve == NULL || self->copy == NULL ||
         self->peers == NULL)
         return err_set (error, LITEDFS_MEMORY, "out of memory");
+    if (start_scrub (self, error) < 0)
+        return error->number;
     blockstore_identity (self->store, &identity);
     self->node = identity.node;
     pipeline_set_node (self->pipeline, identity.node);
@@ -186,6 +224,7 @@ set_up (struct datanode *self, litedfs_error_t *error)
 static void
 tear_down (struct datanode *self)
 {
+    scrub_stop (&self->scrub);
     diskpool_stop (&self->pool);
     serve_destroy (&self->serve);
     copy_destroy (&self->copy);

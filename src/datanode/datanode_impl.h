@@ -15,6 +15,7 @@
 #include "datanode/parking.h"
 #include "datanode/peers.h"
 #include "datanode/pipeline.h"
+#include "datanode/scrub.h"
 #include "datanode/serve.h"
 #include "datanode/uplink.h"
 
@@ -38,6 +39,8 @@ struct datanode {
     struct pipeline *pipeline;
     struct serve *serve;
     struct copy *copy;
+    struct scrub *scrub;
+    uint64_t told_seq; // of the index, that the uplink was told of last
     void *notes;
     uint32_t node;          // 0 until the name node has given a number
     struct parking parking; // requests that wait in the pipeline

@@ -117,11 +117,37 @@ on_block_read (void *context, struct request *request, litedfs_error_t *error)
     return 0;
 }
 
+static int
+on_block_verify (void *context, struct request *request, litedfs_error_t *error)
+{
+    struct datanode *self = context;
+    struct block_verify_request fields;
+    struct scrub_status status;
+
+    if (message_request_fields (request->message, &fields, error) < 0 ||
+        check_node (self, fields.node, error) < 0 ||
+        (fields.block != 0 && scrub_look (self->scrub, fields.block, error) < 0))
+        return error->number;
+    if (fields.all)
+        scrub_begin (self->scrub);
+    scrub_status (self->scrub, &status);
+    const struct block_verify_reply reply = {.running = status.running,
+                                             .started = (uint64_t) status.started_ms,
+                                             .blocks = status.blocks,
+                                             .bytes = status.bytes,
+                                             .damaged = status.damaged};
+    router_reply (self->router, &request->route, request->message->envelope.id,
+                  &message_types[MESSAGE_block_verify], &reply, NULL);
+    request_destroy (&request);
+    return 0;
+}
+
 /* What this node serves. */
 static const struct router_row rows[] = {
     {MESSAGE_block_write, on_block_write, PEER_CLIENT},
     {MESSAGE_block_read, on_block_read, PEER_CLIENT},
     {MESSAGE_block_stat, on_block_stat, PEER_CLIENT},
+    {MESSAGE_block_verify, on_block_verify, PEER_CLIENT},
 };
 
 void
@@ -230,8 +256,10 @@ static void
 on_disk_result (struct datanode *self, const struct disk_result *result, zmq_msg_t *payload)
 {
     const litedfs_error_t *error = result->error.number != 0 ? &result->error : NULL;
-    struct note note = {.kind = NOTE_CHANGED};
+    struct note note = {.kind = NOTE_EXECUTED};
 
+    if (error != NULL && error->number == LITEDFS_CORRUPT)
+        pipeline_lost (self->pipeline, result->block);
     if (copy_result (self->copy, datanode_now (self), result, payload))
         return; // the payload was taken
     switch (result->kind) {
@@ -241,7 +269,6 @@ on_disk_result (struct datanode *self, const struct disk_result *result, zmq_msg
         break;
     case DISK_DURABLE:
         pipeline_durable (self->pipeline, datanode_now (self), result->block, error);
-        note_send (self->notes, &note, NULL, 0);
         break;
     case DISK_READ_DONE:
         serve_result (self->serve, result, payload);
@@ -250,16 +277,24 @@ on_disk_result (struct datanode *self, const struct disk_result *result, zmq_msg
         if (error == NULL)
             copy_orders (self->copy, datanode_now (self), zmq_msg_data (payload),
                          zmq_msg_size (payload) / sizeof (struct blockstore_order));
-        note.kind = NOTE_EXECUTED;
         note.error = result->error;
         note_send (self->notes, &note, NULL, 0);
-        note_send (self->notes, &(struct note){.kind = NOTE_CHANGED}, NULL, 0);
         break;
     case DISK_DESCRIBED: // copy's alone
     case DISK_ABANDONED:
         break;
     }
     zmq_msg_close (payload);
+}
+
+/* Blocks that were found damaged have left the store, and may come again. */
+static void
+take_damaged (struct datanode *self)
+{
+    uint64_t block;
+
+    while (scrub_found (self->scrub, &block))
+        pipeline_lost (self->pipeline, block);
 }
 
 static void
@@ -332,6 +367,7 @@ bool
 intake_turn (struct datanode *self)
 {
     take_results (self);
+    take_damaged (self);
     take_notes (self);
     bool all = take_chain (self);
     take_requests (self);

@@ -491,6 +491,15 @@ pipeline_forget (struct pipeline *self, int64_t now_ms, uint64_t id)
     pipeline_settle (self, block, now_ms);
 }
 
+void
+pipeline_lost (struct pipeline *self, uint64_t id)
+{
+    struct pipeline_block *block = pipeline_find (self, id);
+
+    if (block != NULL && block->stage == PIPELINE_FINAL && !pipeline_disk_busy (block))
+        pipeline_remove (self, block);
+}
+
 /* ---- the object ------------------------------------------------------------------------------- */
 
 bool

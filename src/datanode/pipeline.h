@@ -244,6 +244,10 @@ void pipeline_compared (struct pipeline *self, uint64_t block, uint64_t token, b
 /* The block is to be deleted: its writer is told so, and nothing more of it is taken. */
 void pipeline_forget (struct pipeline *self, int64_t now_ms, uint64_t block);
 
+/* The finished block is not here any more, because it was damaged: it is not remembered as finished, and may
+ * come anew.  One that is in write stays. */
+void pipeline_lost (struct pipeline *self, uint64_t block);
+
 /* The next node says how far the block is.  One that is not expected, or that cannot be, changes
  * nothing. */
 void pipeline_acked (struct pipeline *self, int64_t now_ms, const struct pipeline_ack *ack);

@@ -357,12 +357,11 @@ uplink_report (struct uplink *self)
         return;
     for (size_t i = 0; i < count; i++) {
         const struct blockstore_change *change = &self->changes[i];
-        self->page[i] =
-            (struct wire_change){.seq = change->seq,
-                                 .kind = change->removed ? CHANGE_REMOVED : CHANGE_ADDED,
-                                 .block = change->block,
-                                 .size = change->size,
-                                 .crc32 = change->crc};
+        self->page[i] = (struct wire_change){.seq = change->seq,
+                                             .kind = change->kind,
+                                             .block = change->block,
+                                             .size = change->size,
+                                             .crc32 = change->crc};
     }
     message_request_init (&message_types[MESSAGE_node_report], &request);
     request.node = self->node;

@@ -147,6 +147,21 @@ blocks_finish (struct txn *txn, struct block_row *row, uint64_t size, uint32_t c
     return rc;
 }
 
+/* Damaged copies go with the others. */
+static int
+free_damaged (struct txn *txn, uint64_t block, uint64_t due, litedfs_error_t *error)
+{
+    uint32_t nodes[ROW_NODES_MAX];
+    size_t count;
+
+    int rc = held_damaged (txn, block, nodes, ROW_NODES_MAX, &count, error);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct garbage_row part = {.node = nodes[i], .due = due, .block = block};
+        rc = garbage_row_put (txn, &part, error);
+    }
+    return rc;
+}
+
 int
 blocks_free (struct txn *txn, const struct block_row *row, uint64_t due, litedfs_error_t *error)
 {
@@ -164,5 +179,5 @@ blocks_free (struct txn *txn, const struct block_row *row, uint64_t due, litedfs
         if (rc == 0 && row->state == BLOCK_ALLOCATED)
             rc = reserve (txn, row->nodes[i], -(int64_t) row->size, error);
     }
-    return rc;
+    return rc == 0 ? free_damaged (txn, row->block, due, error) : rc;
 }

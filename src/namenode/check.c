@@ -278,7 +278,7 @@ static const struct {
     {TABLE_REPAIR, check_repair},         {TABLE_HELD, check_held},
     {TABLE_DIGEST, check_digest},         {TABLE_ORDER, check_order},
     {TABLE_GARBAGE, check_garbage},       {TABLE_REPLY, look_at_reply},
-    {TABLE_QUARANTINE, check_quarantine},
+    {TABLE_QUARANTINE, check_quarantine}, {TABLE_DAMAGED, check_damaged},
 };
 
 static int

@@ -191,6 +191,25 @@ check_quarantine (struct check *self, struct slice key, struct slice value)
     return 0;
 }
 
+int
+check_damaged (struct check *self, struct slice key, struct slice value)
+{
+    char text[CHECK_KEY_SIZE];
+    struct damaged_row row;
+    struct held_row held;
+
+    int rc = damaged_row_decode (key, value, &row, self->error);
+    if (rc < 0)
+        return rc;
+    node_block_key (text, row.node, row.block);
+    if (!check_node (self, row.node))
+        check_find (self, TABLE_DAMAGED, text, "the node is missing");
+    rc = held_row_get (self->txn, row.node, row.block, &held, self->error);
+    if (rc == 0 && held.state == HELD_CONFIRMED)
+        check_find (self, TABLE_DAMAGED, text, "the node has a good copy as well");
+    return rc == LITEDFS_NOT_FOUND || rc == LITEDFS_CORRUPT ? 0 : rc;
+}
+
 /* ---- counts -------------------------------------------------------------------------------------- */
 
 int

@@ -76,6 +76,7 @@ int check_digest (struct check *self, struct slice key, struct slice value);
 int check_order (struct check *self, struct slice key, struct slice value);
 int check_garbage (struct check *self, struct slice key, struct slice value);
 int check_quarantine (struct check *self, struct slice key, struct slice value);
+int check_damaged (struct check *self, struct slice key, struct slice value);
 
 /* After the walk: the last bucket of held rows, the counts of every node. */
 int check_held_end (struct check *self);

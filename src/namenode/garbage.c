@@ -348,14 +348,18 @@ static int
 decide_unlisted (struct txn *txn, const struct nodes_view *view, const struct block_row *row,
                  uint32_t node, enum fate *out, litedfs_error_t *error)
 {
+    struct damaged_row aside;
     struct held_row held;
     bool enough = true;
 
     int rc = held_row_get (txn, node, row->block, &held, error);
     if (rc == LITEDFS_NOT_FOUND) {
         // What is left of a failed write, which the node gives up by itself too; but while copies lack
-        // it may be one that is on its way.
-        rc = has_enough (txn, view, row, true, &enough, error);
+        // it may be one that is on its way.  Or a damaged copy, which stays while there may be no other.
+        int damaged = damaged_row_get (txn, row->block, node, &aside, error);
+        if (damaged < 0 && damaged != LITEDFS_NOT_FOUND)
+            return damaged;
+        rc = has_enough (txn, view, row, damaged != 0, &enough, error);
         *out = enough ? FATE_ORDER : FATE_DROP;
         return rc;
     }

@@ -82,6 +82,37 @@ leave_quarantine (struct txn *txn, const struct held_row *row, litedfs_error_t *
                : 0;
 }
 
+/* What the node had set aside of the block is gone. */
+static int
+forget_damage (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t *error)
+{
+    int rc = damaged_row_del (txn, block, node, error);
+
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
+int
+held_damaged (struct txn *txn, uint64_t block, uint32_t *out, size_t max, size_t *count,
+              litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct damaged_row row;
+    struct slice none = {0};
+    struct slice key;
+    struct slice value;
+    uint8_t prefix[8];
+
+    *count = 0;
+    int rc = cursor_open (&cursor, txn, TABLE_DAMAGED, key_be64 (prefix, block), none, error);
+    while (rc == 0 && *count < max && (rc = cursor_next (&cursor, &key, &value, error)) == 0) {
+        rc = damaged_row_decode (key, value, &row, error);
+        if (rc == 0)
+            out[(*count)++] = row.node;
+    }
+    cursor_close (&cursor);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
 /* The node says that it has the block; *out is its row now. */
 static int
 confirm (struct txn *txn, struct node_row *node, const struct wire_change *change,
@@ -111,6 +142,8 @@ confirm (struct txn *txn, struct node_row *node, const struct wire_change *chang
     node->bytes += row.size;
     *out = row;
     rc = held_row_put (txn, &row, error);
+    if (rc == 0)
+        rc = forget_damage (txn, node->number, change->block, error);
     return rc == 0 && !known ? change_digest (txn, node->number, change->block, 1, error) : rc;
 }
 
@@ -225,7 +258,10 @@ held_order_done (struct txn *txn, uint32_t node, uint64_t block, litedfs_error_t
 {
     struct held_row row;
 
-    int rc = held_row_get (txn, node, block, &row, error);
+    // The node reports that, too, but not if it had nothing any more, as after a restore of ours.
+    int rc = forget_damage (txn, node, block, error);
+    if (rc == 0)
+        rc = held_row_get (txn, node, block, &row, error);
     if (rc < 0)
         return rc == LITEDFS_NOT_FOUND ? 0 : rc;
     if (row.state == HELD_CLAIMED) {
@@ -387,6 +423,8 @@ held_add_new (struct txn *txn, struct node_row *node, const struct wire_change *
     node->blocks++;
     node->bytes += change->size;
     int rc = held_row_put (txn, &held, error);
+    if (rc == 0)
+        rc = forget_damage (txn, node->number, change->block, error);
     return rc < 0 ? rc : settle_added (txn, node, change, &held, report, error);
 }
 
@@ -420,7 +458,9 @@ held_remove (struct txn *txn, struct node_row *node, const struct wire_change *c
     struct block_row row;
 
     report->removed++;
-    int rc = held_row_get (txn, node->number, change->block, &held, error);
+    int rc = forget_damage (txn, node->number, change->block, error);
+    if (rc == 0)
+        rc = held_row_get (txn, node->number, change->block, &held, error);
     if (rc == 0)
         rc = drop_row (txn, node, change, &held, error);
     if (rc == 0 || rc == LITEDFS_NOT_FOUND)
@@ -431,6 +471,57 @@ held_remove (struct txn *txn, struct node_row *node, const struct wire_change *c
         agenda_add_block (txn_frame (txn)->agenda, row.inode,
                           row.index); // it may take a copy now
     return drop_holder (txn, &row, node->number, report, error);
+}
+
+/* The blocks of a visible file are to be seen to, whoever holds them. */
+static int
+mark_block (struct txn *txn, const struct block_row *row, litedfs_error_t *error)
+{
+    struct inode_row file;
+
+    int rc = inode_row_get (txn, row->inode, &file, error);
+    if (rc < 0)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    return mark_blocks (txn, row->inode, row->index, (uint64_t) row->index + 1, error);
+}
+
+/* Nobody owns a block of which the node has a damaged copy: it goes if it is dead, else it is left alone. */
+static int
+refuse_damaged (struct txn *txn, struct node_row *node, uint64_t block,
+                struct held_report *report, litedfs_error_t *error)
+{
+    bool dead = false;
+    int rc = is_dead (txn, block, &dead, error);
+
+    return rc == 0 && dead ? order_deletion (txn, node, block, report, error) : rc;
+}
+
+/* The node has set the block aside, which it holds no longer. */
+static int
+apply_damaged (struct txn *txn, struct node_row *node, const struct wire_change *change,
+               struct held_report *report, litedfs_error_t *error)
+{
+    struct damaged_row damaged = {.block = change->block,
+                                  .node = node->number,
+                                  .size = change->size,
+                                  .time = (uint64_t) txn_frame (txn)->wall_ms};
+    struct held_row held;
+    struct block_row row;
+
+    report->damaged++;
+    int rc = held_row_get (txn, node->number, change->block, &held, error);
+    if (rc == 0)
+        rc = drop_row (txn, node, change, &held, error);
+    if (rc == 0 || rc == LITEDFS_NOT_FOUND)
+        rc = damaged_row_put (txn, &damaged, error);
+    if (rc == 0)
+        rc = held_find_block (txn, change->block, &row, error);
+    if (rc == LITEDFS_NOT_FOUND)
+        return refuse_damaged (txn, node, change->block, report, error);
+    if (rc < 0 || row.state == BLOCK_ALLOCATED)
+        return rc;
+    rc = drop_holder (txn, &row, node->number, report, error);
+    return rc == 0 ? mark_block (txn, &row, error) : rc;
 }
 
 int
@@ -457,6 +548,8 @@ held_apply (struct txn *txn, uint32_t node, const struct wire_change *changes, s
         out->missed += changes[i].seq - row.seq - 1;
         if (changes[i].kind == CHANGE_ADDED)
             rc = held_add (txn, &row, &changes[i], out, error);
+        else if (changes[i].kind == CHANGE_DAMAGED)
+            rc = apply_damaged (txn, &row, &changes[i], out, error);
         else
             rc = held_remove (txn, &row, &changes[i], out, error);
         row.seq = changes[i].seq;

@@ -6,7 +6,8 @@
  * Who holds what: rows (node, block), claimed by a client or confirmed by the node, and a digest of the
  * latter in step with them.  Blocks that the node has and nobody owns are in quarantine (quarantine.h).  A node's changes are numbered without gaps; each is applied once
  * and in order.  Who holds a finished block stands in the block's row too: those are its holders, and a
- * node that has more than that, or has been told to delete it, is none.  Where holders of a visible file
+ * node that has more than that, or has been told to delete it, is none.  A copy that the node found damaged
+ * has a damaged row in place of its held one: it is as good as none, until the node has a new one.  Where holders of a visible file
  * come or go, its blocks are marked (mark.h).  Errors: those of metastore.h, and as listed.
  */
 
@@ -38,11 +39,16 @@ int held_order_revoked (struct txn *txn, uint32_t node, uint64_t block, litedfs_
 int held_find_block (struct txn *txn, uint64_t block, struct block_row *out,
                      litedfs_error_t *error);
 
+/* The nodes that have set aside a damaged copy of the block: up to max of them, *count. */
+int held_damaged (struct txn *txn, uint64_t block, uint32_t *out, size_t max, size_t *count,
+                  litedfs_error_t *error);
+
 /* What a report came to, for log and metrics. */
 struct held_report {
     uint64_t seq;   // the highest one stored now
     uint64_t added; // changes that were new
     uint64_t removed;
+    uint64_t damaged;
     uint64_t missed; // numbers that were passed over: inventories are to be compared
     uint64_t
         ordered; // blocks that nobody owns, or that are not as written: a delete order is out

@@ -34,7 +34,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_LEASE] = "lease",           [TABLE_LOCK] = "lock",       [TABLE_NODE] = "node",
     [TABLE_ORDER] = "order",           [TABLE_GARBAGE] = "garbage", [TABLE_DOOMED] = "doomed",
     [TABLE_REPLY] = "reply",           [TABLE_META] = "meta",       [TABLE_REPAIR] = "repair",
-    [TABLE_QUARANTINE] = "quarantine",
+    [TABLE_QUARANTINE] = "quarantine", [TABLE_DAMAGED] = "damaged",
 };
 
 const char *

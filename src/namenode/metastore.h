@@ -61,7 +61,8 @@ enum metastore_table {
     TABLE_REPLY,
     TABLE_META,
     TABLE_REPAIR,
-    TABLE_QUARANTINE, // rows are checked with the number of their table: new ones come last
+    TABLE_QUARANTINE,
+    TABLE_DAMAGED, // rows are checked with the number of their table: new ones come last
     TABLE_COUNT
 };
 

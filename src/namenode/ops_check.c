@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cluster.check: a walk over all blocks, and then over all that nodes hold, in parts that hold up nobody.
+ * cluster.check: a walk over all blocks, and then over all damaged copies, in parts that hold up nobody.
  *
  * Where the walk is, and what it knows of the file that it is in the middle of, is the cursor: nothing is
  * kept here between two parts.  A file counts when its end is passed.
@@ -314,27 +314,14 @@ note_copy (struct check *self, enum check_state state, uint64_t block, uint64_t 
     return rc;
 }
 
-/* What a copy is that a node says it has; CHECK_HEALTHY if there is nothing to say of it. */
-static enum check_state
-state_of_held (enum held_state state)
-{
-    switch (state) {
-    case HELD_CLAIMED:
-    case HELD_CONFIRMED:
-    default:
-        return CHECK_HEALTHY;
-    }
-}
-
+/* A copy that its node keeps aside because it is damaged. */
 static int
-check_held (struct check *self, struct slice key, struct slice value)
+check_damaged (struct check *self, struct slice key, struct slice value)
 {
-    struct held_row held;
-    int rc = held_row_decode (key, value, &held, self->look.op->error);
+    struct damaged_row row;
+    int rc = damaged_row_decode (key, value, &row, self->look.op->error);
 
-    if (rc < 0 || state_of_held (held.state) == CHECK_HEALTHY)
-        return rc;
-    return note_copy (self, state_of_held (held.state), held.block, held.size, held.time);
+    return rc < 0 ? rc : note_copy (self, CHECK_CORRUPT, row.block, row.size, row.time);
 }
 
 /* The tables that are walked through after the blocks. */
@@ -342,7 +329,7 @@ static const struct phase {
     enum metastore_table table;
     int (*row) (struct check *self, struct slice key, struct slice value);
 } phases[PHASES] = {
-    {TABLE_HELD, check_held},
+    {TABLE_DAMAGED, check_damaged},
 };
 
 /* True in *end when the last row was looked at. */

@@ -8,6 +8,7 @@
 #include "base/crc.h"
 #include "base/err.h"
 #include "namenode/blocks.h"
+#include "namenode/held.h"
 #include "namenode/lease.h"
 #include "namenode/namespace.h"
 #include "namenode/ops.h"
@@ -251,6 +252,24 @@ is_online (void *arg, uint32_t number)
     return node && node->online;
 }
 
+/* Of a block that nobody holds: who has a damaged copy of it. */
+static int
+fill_damaged (struct op *op, struct wire_block *out)
+{
+    uint32_t nodes[ROW_NODES_MAX];
+    size_t count;
+
+    int rc = held_damaged (op->txn, out->id, nodes, ROW_NODES_MAX, &count, op->error);
+    if (rc < 0 || count == 0)
+        return rc;
+    out->damaged = ops_array (op, count, sizeof *out->damaged);
+    if (!out->damaged)
+        return op->error->number;
+    for (size_t i = 0; i < count; i++)
+        out->damaged[out->damaged_count++] = nodes[i];
+    return 0;
+}
+
 static int
 fill_block (struct op *op, const struct block_row *row, struct wire_block *out)
 {
@@ -261,7 +280,7 @@ fill_block (struct op *op, const struct block_row *row, struct wire_block *out)
         return op->error->number;
     for (size_t i = 0; i < row->nodes_count; i++)
         out->nodes[out->nodes_count++] = row->nodes[i];
-    return 0;
+    return row->nodes_count == 0 ? fill_damaged (op, out) : 0;
 }
 
 static int

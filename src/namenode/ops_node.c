@@ -207,9 +207,10 @@ ops_note_report (struct op *op, uint32_t node, const struct held_report *report)
         rc = quarantine_totals (op->txn, node, &totals, op->error);
     if (report->lost > 0)
         used = snprintf (effects->note, sizeof effects->note,
-                         "node %" PRIu32 " lost %" PRIu64
+                         "node %" PRIu32 " %s %" PRIu64
                          " blocks that no other node has, as %s: their files cannot be read",
-                         node, report->lost, block_id_print (report->block, block));
+                         node, report->damaged > 0 ? "found damage in" : "lost", report->lost,
+                         block_id_print (report->block, block));
     else if (totals.blocks <= report->unknown) // said once, not for each page
         used = snprintf (effects->note, sizeof effects->note,
                          "node %" PRIu32

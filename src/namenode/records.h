@@ -331,6 +331,24 @@ int repair_row_del (struct txn *txn, uint64_t inode, uint32_t first, litedfs_err
 int repair_row_decode (struct slice key, struct slice value, struct repair_row *out,
                        litedfs_error_t *error);
 
+/* ---- damaged: block, node -> size, time --------------------------------------------------------------------- */
+
+/* A node found its copy of a block damaged and keeps it aside.  It is no holder for that, and may take a
+ * new copy, which takes the row away. */
+struct damaged_row {
+    uint64_t block;
+    uint32_t node;
+    uint64_t size; // bytes
+    uint64_t time; // when the node said so
+};
+
+int damaged_row_get (struct txn *txn, uint64_t block, uint32_t node, struct damaged_row *out,
+                     litedfs_error_t *error);
+int damaged_row_put (struct txn *txn, const struct damaged_row *row, litedfs_error_t *error);
+int damaged_row_del (struct txn *txn, uint64_t block, uint32_t node, litedfs_error_t *error);
+int damaged_row_decode (struct slice key, struct slice value, struct damaged_row *out,
+                        litedfs_error_t *error);
+
 /* Append the start of a key: a number of 4 or 8 bytes. */
 struct slice key_be32 (uint8_t room[4], uint32_t number);
 struct slice key_be64 (uint8_t room[8], uint64_t number);

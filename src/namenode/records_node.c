@@ -511,3 +511,67 @@ repair_row_del (struct txn *txn, uint64_t inode, uint32_t first, litedfs_error_t
 
     return txn_del (txn, TABLE_REPAIR, repair_key (room, inode, first), error);
 }
+
+/* ---- damaged ------------------------------------------------------------------------------------- */
+
+static struct slice
+damaged_key (uint8_t room[12], uint64_t block, uint32_t node)
+{
+    key_be64 (room, block);
+    key_be32 (room + 8, node);
+    return slice_of (room, 12);
+}
+
+int
+damaged_row_decode (struct slice key, struct slice value, struct damaged_row *out,
+                    litedfs_error_t *error)
+{
+    struct reader at = reader_of (key);
+    struct reader reader;
+
+    int rc = row_open (TABLE_DAMAGED, key, value, &reader, error);
+    if (rc < 0)
+        return rc;
+    out->block = reader_be64 (&at);
+    out->node = reader_be32 (&at);
+    out->size = reader_u64 (&reader);
+    out->time = reader_u64 (&reader);
+    if (!reader_done (&at) || !reader_done (&reader))
+        return row_corrupt (TABLE_DAMAGED, key, error);
+    return 0;
+}
+
+int
+damaged_row_get (struct txn *txn, uint64_t block, uint32_t node, struct damaged_row *out,
+                 litedfs_error_t *error)
+{
+    uint8_t room[12];
+    struct slice key = damaged_key (room, block, node);
+    struct slice value;
+
+    int rc = txn_get (txn, TABLE_DAMAGED, key, &value, error);
+    return rc < 0 ? rc : damaged_row_decode (key, value, out, error);
+}
+
+int
+damaged_row_put (struct txn *txn, const struct damaged_row *row, litedfs_error_t *error)
+{
+    uint8_t room[12];
+    struct buf key = {0};
+    struct buf value = {0};
+
+    damaged_key (room, row->block, row->node);
+    buf_put (&key, room, sizeof room);
+    row_begin (&value);
+    buf_put_u64 (&value, row->size);
+    buf_put_u64 (&value, row->time);
+    return row_put (txn, TABLE_DAMAGED, &key, &value, error);
+}
+
+int
+damaged_row_del (struct txn *txn, uint64_t block, uint32_t node, litedfs_error_t *error)
+{
+    uint8_t room[12];
+
+    return txn_del (txn, TABLE_DAMAGED, damaged_key (room, block, node), error);
+}

@@ -57,6 +57,34 @@ first_row (struct txn *txn, enum metastore_table table, uint32_t node, uint8_t r
     return rc;
 }
 
+/* Damaged copies of the node; with max 0 none goes, and *count is whether there is one.  Their table is by
+ * block, and short. */
+static int
+forget_damaged (struct txn *txn, uint32_t node, size_t max, size_t *count,
+                litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct damaged_row row;
+    struct slice none = {0};
+    struct slice key, value;
+    int rc = cursor_open (&cursor, txn, TABLE_DAMAGED, none, none, error);
+
+    for (bool more = rc == 0; more;) {
+        rc = cursor_next (&cursor, &key, &value, error);
+        if (rc == 0)
+            rc = damaged_row_decode (key, value, &row, error);
+        more = rc == 0;
+        if (!more || row.node != node)
+            continue;
+        if (max > 0)
+            rc = damaged_row_del (txn, row.block, node, error);
+        *count += rc == 0;
+        more = rc == 0 && *count < max;
+    }
+    cursor_close (&cursor);
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}
+
 int
 removal_slice (struct txn *txn, uint32_t node, size_t max, size_t *count,
                litedfs_error_t *error)
@@ -83,7 +111,7 @@ removal_slice (struct txn *txn, uint32_t node, size_t max, size_t *count,
             rc = txn_del (txn, tables[at], key, error);
         *count += rc == 0;
     }
-    return rc;
+    return rc == 0 && *count < max ? forget_damaged (txn, node, max, count, error) : rc;
 }
 
 int
@@ -91,10 +119,14 @@ removal_wanted (struct txn *txn, uint32_t node, bool *out, litedfs_error_t *erro
 {
     struct slice key, value;
     uint8_t room[KEY_SIZE];
+    size_t damaged = 0;
     int rc = LITEDFS_NOT_FOUND;
 
     for (size_t at = 0; at < TABLES && rc == LITEDFS_NOT_FOUND; at++)
         rc = first_row (txn, tables[at], node, room, &key, &value, error);
     *out = rc == 0;
-    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    if (rc == LITEDFS_NOT_FOUND)
+        rc = forget_damaged (txn, node, 0, &damaged, error);
+    *out = *out || damaged > 0;
+    return rc;
 }

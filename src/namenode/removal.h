@@ -4,7 +4,7 @@
 
 /*
  * What is left of a node that was removed, taken away a little at a time: what it held, so that it is no
- * holder of anything any more, its digests, orders and garbage.  Its own row stays for ever: it says that
+ * holder of anything any more, its digests, orders, garbage and damaged copies.  Its own row stays for ever: it says that
  * the UUID is refused.
  */
 

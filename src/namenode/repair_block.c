@@ -8,6 +8,7 @@
 #include "namenode/garbage.h"
 #include "namenode/held.h"
 #include "namenode/placement.h"
+#include "namenode/repair_damaged.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -115,10 +116,14 @@ int
 repair_block_is_fine (struct repair_run *run, const struct block_row *row, uint32_t wanted,
                       bool *out, litedfs_error_t *error)
 {
+    uint32_t useless[ROW_NODES_MAX];
+    size_t useless_count = 0;
     struct findings findings;
     int rc = repair_block_find (run, row, &findings, error);
 
-    *out = rc == 0 && findings.counts[STALE] + leavers (&findings) == 0 &&
+    if (rc == 0 && findings.counts[LIVE] >= wanted)
+        rc = repair_useless (run, row->block, useless, &useless_count, error);
+    *out = rc == 0 && useless_count == 0 && findings.counts[STALE] + leavers (&findings) == 0 &&
            good (&findings, wanted) >= wanted && findings.counts[LIVE] <= wanted;
     return rc;
 }
@@ -553,6 +558,8 @@ repair_block_mend (struct repair_run *run, struct block_row *row, uint32_t wante
         rc = drop_surplus (run, row, wanted, &findings, error);
     else
         *out = REPAIR_WAITS;
+    if (rc == 0 && findings.counts[LIVE] >= wanted)
+        rc = repair_drop_useless (run, row->block, error);
     if (rc < 0)
         return rc;
     if (*out == REPAIR_FINE && (good (&findings, wanted) > wanted || leavers (&findings) > 0))

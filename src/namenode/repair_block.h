@@ -13,6 +13,9 @@
  * that a reader has its time.  Holders that drain do not count and are taken off when there are enough others;
  * until then they are sources.  A holder that was claimed and did not confirm it in time is none any more.
  *
+ * A copy that its node has set aside as damaged counts for nothing, and does not keep the node from taking a
+ * new one; it goes when as many as wanted are online and have confirmed the block.
+ *
  * Errors: those of metastore.h.
  */
 

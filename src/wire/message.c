@@ -29,7 +29,7 @@ const char *const words_kind[] = {"directory", "file", NULL};
 const char *const words_node_status[] = {"offline", "online", NULL};
 const char *const words_duty[] = {"serve", "drain", "removed", NULL};
 const char *const words_balance_set[] = {"keep", "on", "off", NULL};
-const char *const words_change_kind[] = {"added", "removed", NULL};
+const char *const words_change_kind[] = {"added", "removed", "damaged", NULL};
 const char *const words_order_kind[] = {"delete", "copy", NULL};
 const char *const words_check_state[] = {
     "healthy", "over_replicated", "under_replicated", "away",

@@ -40,7 +40,7 @@ enum kind { KIND_DIRECTORY, KIND_FILE };
 enum node_status { NODE_OFFLINE, NODE_ONLINE };
 enum duty { DUTY_SERVE, DUTY_DRAIN, DUTY_REMOVED };
 enum balance_set { BALANCE_KEEP, BALANCE_ON, BALANCE_OFF };
-enum change_kind { CHANGE_ADDED, CHANGE_REMOVED };
+enum change_kind { CHANGE_ADDED, CHANGE_REMOVED, CHANGE_DAMAGED };
 enum order_kind { ORDER_DELETE, ORDER_COPY };
 enum replica_state {
     REPLICA_UNKNOWN,
@@ -86,7 +86,7 @@ extern const char *const words_kind[];          // "directory", "file"
 extern const char *const words_node_status[];   // "offline", "online"
 extern const char *const words_duty[];          // "serve", "drain", "removed"
 extern const char *const words_balance_set[];   // "keep", "on", "off"
-extern const char *const words_change_kind[];   // "added", "removed"
+extern const char *const words_change_kind[];   // "added", "removed", "damaged"
 extern const char *const words_order_kind[];    // "delete", "copy"
 extern const char *const words_check_state[];   // "healthy", "over_replicated", ... "orphaned"
 extern const char *const words_standing[];      // "live", "away", "claimed", "denied", "gone"

@@ -96,7 +96,7 @@ START_TEST (more_than_memory_limit_is_answered_busy)
 }
 END_TEST
 
-START_TEST (a_damaged_unit_is_an_error_and_the_others_are_read)
+START_TEST (a_damaged_unit_is_an_error_and_the_block_is_set_aside_and_reported)
 {
     struct block_read_reply out;
     char path[256];
@@ -114,7 +114,54 @@ START_TEST (a_damaged_unit_is_an_error_and_the_others_are_read)
     close (fd);
     ck_assert_int_eq (get (BLOCK, 0, 3 * CRC_UNIT, &out), 0);
     ck_assert_int_eq (get (BLOCK, 0, 8 * CRC_UNIT, &out), LITEDFS_CORRUPT);
-    ck_assert_int_eq (get (BLOCK, 4 * CRC_UNIT, CRC_UNIT, &out), 0);
+    ck_assert_int_eq (get (BLOCK, 4 * CRC_UNIT, CRC_UNIT, &out), LITEDFS_CORRUPT);
+    WAIT_FOR (name.change_count == 2);
+    ck_assert_int_eq (name.changes[1].kind, CHANGE_DAMAGED);
+    ck_assert_uint_eq (name.changes[1].block, BLOCK);
+    put_block (BLOCK, 8 * CRC_UNIT); // it is not remembered as finished
+    WAIT_FOR (name.change_count == 3);
+    ck_assert_int_eq (name.changes[2].kind, CHANGE_ADDED);
+    ck_assert_int_eq (get (BLOCK, 0, 8 * CRC_UNIT, &out), 0);
+}
+END_TEST
+
+static int
+verify (const struct block_verify_request *request, struct block_verify_reply *out)
+{
+    return dealer_call (client, &message_types[MESSAGE_block_verify], request, NULL, out, NULL,
+                        CALL_MS, -1, &error);
+}
+
+START_TEST (a_doubted_block_is_looked_at_and_a_pass_begins_when_it_is_told_to)
+{
+    struct block_verify_request doubt = {.node = NODE, .block = BLOCK};
+    struct block_verify_request all = {.node = NODE, .all = true};
+    struct block_verify_request ask = {.node = NODE};
+    struct block_verify_reply begun, out;
+    char path[256];
+
+    start_registered ();
+    put_block (BLOCK, 8 * CRC_UNIT);
+    put_block (BLOCK + 1, 8 * CRC_UNIT);
+    snprintf (path, sizeof path, "%s/data/blocks/%02x/%016llx", directory,
+              (unsigned) (BLOCK & 0xff), (unsigned long long) BLOCK);
+    ck_assert_int_eq (unlink (path), 0);
+    ck_assert_int_eq (verify (&doubt, &out), 0);
+    WAIT_FOR (name.change_count == 3);
+    ck_assert_int_eq (name.changes[2].kind, CHANGE_DAMAGED);
+    ck_assert_uint_eq (name.changes[2].block, BLOCK);
+    doubt.block = BLOCK + 1;
+    ck_assert_int_eq (verify (&doubt, &out), 0);
+    ck_assert_int_eq (verify (&all, &begun), 0);
+    ck_assert (begun.running && begun.started > 0);
+    do
+        ck_assert_int_eq (verify (&ask, &out), 0);
+    while (out.running);
+    ck_assert_uint_eq (out.started, begun.started);
+    ck_assert (out.blocks == 1 && out.bytes == 8 * CRC_UNIT && out.damaged == 0);
+    ck_assert_uint_eq (name.change_count, 3);
+    ask.node = NODE + 1;
+    ck_assert_int_eq (verify (&ask, &out), LITEDFS_WRONG_NODE);
 }
 END_TEST
 
@@ -213,6 +260,7 @@ UNIT_MAIN_FIXTURE ("datanode", setup, teardown, a_block_is_written_read_and_repo
                    gaps_and_doubled_chunks_are_answered,
                    wrong_bytes_and_wrong_nodes_are_refused,
                    more_than_memory_limit_is_answered_busy,
-                   a_damaged_unit_is_an_error_and_the_others_are_read,
+                   a_damaged_unit_is_an_error_and_the_block_is_set_aside_and_reported,
+                   a_doubted_block_is_looked_at_and_a_pass_begins_when_it_is_told_to,
                    many_reads_at_once_are_answered, hostile_frames_change_nothing,
                    it_stops_at_once_in_mid_transfer)

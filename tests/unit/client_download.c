@@ -42,6 +42,7 @@ static bool wrong_crc;     // of a block, as the name node has it
 static bool wrong_sizes;
 static int held_ms = 400; // how long a range that is held is held
 static atomic_int stats[2];
+static atomic_int doubts[2];
 static atomic_bool back; // who fell silent speaks again
 static int warnings;
 static atomic_int infos;
@@ -166,6 +167,19 @@ on_stat (struct router *router, const struct request *request)
 }
 
 static void
+on_verify (struct router *router, const struct request *request)
+{
+    struct block_verify_request fields;
+    struct block_verify_reply reply = {.running = false};
+
+    ck_assert_int_eq (message_request_fields (request->message, &fields, &error), 0);
+    ck_assert (fields.block != 0 && !fields.all);
+    atomic_fetch_add (&doubts[fields.node - 1], 1);
+    router_reply (router, &request->route, request->message->envelope.id, TYPE (block_verify),
+                  &reply, NULL);
+}
+
+static void
 answer (struct router *router, struct request *request)
 {
     struct node_list_reply list;
@@ -176,6 +190,8 @@ answer (struct router *router, struct request *request)
         on_read (router, request);
     } else if (request->message->type->number == MESSAGE_block_stat) {
         on_stat (router, request);
+    } else if (request->message->type->number == MESSAGE_block_verify) {
+        on_verify (router, request);
     } else {
         message_reply_init (TYPE (node_list), &list);
         router_reply (router, &request->route, request->message->envelope.id, TYPE (node_list),
@@ -327,7 +343,11 @@ START_TEST (what_a_node_gives_wrong_is_taken_from_the_other)
         atomic_store (&infos, 0);
         ck_assert_msg (download (i / 2) == 0, "%s", error.text);
         check_file ();
-        ck_assert_int_eq (warnings, (int) i + 1); // of each thing one
+        bool refused = wrong[i] == REFUSE; // it knows that its copy is damaged
+        ck_assert_int_eq (warnings, refused ? (int) i : (int) i + 1); // of each thing one
+        ck_assert (refused || atomic_load (&doubts[i % 2]) > 0);
+        ck_assert_int_eq (atomic_load (&doubts[1 - i % 2]), 0);
+        atomic_store (&doubts[i % 2], 0);
     }
 }
 END_TEST

@@ -81,7 +81,7 @@ START_TEST (a_deleted_block_comes_back_with_the_finish_of_its_copy)
         ck_assert (store_has_file ("blocks", 1) && !store_has_file ("writing", 1));
         expect (LITEDFS_EXISTS, begin (1));
         expect (0, blockstore_changes (store, 0, 4, changes, &count, &error));
-        ck_assert (count == 3 && !changes[2].removed && changes[2].block == 1);
+        ck_assert (count == 3 && changes[2].kind == CHANGE_ADDED && changes[2].block == 1);
         store_reopen ();
     }
     expect (0, execute (2, ORDER_DELETE, 1));

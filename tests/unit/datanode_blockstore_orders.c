@@ -202,10 +202,13 @@ START_TEST (changes_are_listed_in_order_until_they_are_confirmed)
     for (int round = 0; round < 2; round++) {
         expect (0, blockstore_changes (store, 0, 10, changes, &count, &error));
         ck_assert_uint_eq (count, 3);
-        ck_assert (changes[0].seq == 1 && changes[0].block == 10 && !changes[0].removed);
+        ck_assert (changes[0].seq == 1 && changes[0].block == 10 &&
+                   changes[0].kind == CHANGE_ADDED);
         ck_assert (changes[0].size == 100 && changes[0].crc != 0);
-        ck_assert (changes[1].seq == 2 && changes[1].block == 20 && !changes[1].removed);
-        ck_assert (changes[2].seq == 3 && changes[2].block == 10 && changes[2].removed);
+        ck_assert (changes[1].seq == 2 && changes[1].block == 20 &&
+                   changes[1].kind == CHANGE_ADDED);
+        ck_assert (changes[2].seq == 3 && changes[2].block == 10 &&
+                   changes[2].kind == CHANGE_REMOVED);
         store_reopen ();
     }
     expect (0, blockstore_changes (store, 1, 1, changes, &count, &error));

@@ -121,8 +121,11 @@ START_TEST (files_that_are_damaged_are_set_aside_and_not_deleted)
     ck_assert (store_has_file ("damaged", 5));
     // A second one of the same name finds its place too.
     store_put (2, 2000);
+    ck_assert (!store_has_file ("damaged", 2));
     blockstore_close (&store);
     store_flip (store_path ("blocks", 2), -20, 1);
+    strcpy (path, store_path ("damaged", 5));
+    ck_assert_int_eq (link (path, store_path ("damaged", 2)), 0);
     remove_index ("data.mdb");
     store_open ();
     ck_assert (store_has_file ("damaged", 2));

@@ -75,6 +75,29 @@ START_TEST (an_order_to_delete_is_told_to_those_before_us)
 }
 END_TEST
 
+START_TEST (a_finished_block_that_was_damaged_may_come_anew_and_one_in_write_stays)
+{
+    put_from (9, two, 0, MIB, true);
+    pipeline_lost (pipeline, BLOCK);
+    ck_assert (pipeline_has (pipeline, BLOCK));
+    disk_writes (0);
+    disk_is_durable (BLOCK, 0);
+    ACKED (0, LINE (2, DURABLE, MIB));
+    ck_assert (pipeline_has (pipeline, BLOCK));
+    pipeline_lost (pipeline, BLOCK);
+    ck_assert (!pipeline_has (pipeline, BLOCK));
+    pipeline_lost (pipeline, BLOCK);
+    struct pipeline_chunk chunk = chunk_of (BLOCK, 0, MIB, true);
+    chunk.from = 2;
+    chunk.copy = true;
+    send_chunk (&chunk, &unknown);
+    ck_assert_uint_eq (write_count, 2);
+    disk_writes (0);
+    disk_is_durable (BLOCK, 0);
+    ck_assert_int_eq (last_ack ()->replicas[0].state, REPLICA_DURABLE);
+}
+END_TEST
+
 START_TEST (a_relay_that_is_final_makes_way_for_a_copy_by_order)
 {
     struct pipeline_chunk chunk = chunk_of (BLOCK, 0, MIB, true);
@@ -245,6 +268,7 @@ UNIT_MAIN_FIXTURE ("datanode_pipeline_ends", setup, teardown,
                    a_node_that_cannot_take_a_block_says_so,
                    a_buried_block_is_taken_by_order_only,
                    an_order_to_delete_is_told_to_those_before_us,
+                   a_finished_block_that_was_damaged_may_come_anew_and_one_in_write_stays,
                    a_relay_that_is_final_makes_way_for_a_copy_by_order,
                    a_silent_node_before_us_loses_the_block,
                    the_events_of_the_end_may_come_in_any_order,

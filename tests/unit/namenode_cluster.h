@@ -33,6 +33,8 @@ struct disk {
     uint64_t session; // 0: offline
     struct disk_block blocks[THINGS_MAX];
     size_t blocks_count;
+    struct disk_block damaged[THINGS_MAX]; // set aside
+    size_t damaged_count;
     struct wire_change changes[THINGS_MAX]; // not reported yet
     size_t changes_count;
     uint64_t seq;
@@ -261,6 +263,18 @@ note_change (struct disk *disk, unsigned kind, struct disk_block block)
                                                                 .crc32 = block.crc};
 }
 
+/* What was set aside of a block goes; false if nothing was. */
+static inline bool
+take_damaged (struct disk *disk, uint64_t block)
+{
+    for (size_t i = 0; i < disk->damaged_count; i++)
+        if (disk->damaged[i].block == block) {
+            disk->damaged[i] = disk->damaged[--disk->damaged_count];
+            return true;
+        }
+    return false;
+}
+
 static inline void
 put_block (uint32_t number, struct disk_block block)
 {
@@ -269,6 +283,7 @@ put_block (uint32_t number, struct disk_block block)
     if (has (number, block.block))
         return;
     ck_assert_uint_lt (disk->blocks_count, THINGS_MAX);
+    take_damaged (disk, block.block);
     disk->blocks[disk->blocks_count++] = block;
     note_change (disk, CHANGE_ADDED, block);
 }
@@ -281,6 +296,24 @@ lose_block (uint32_t number, uint64_t block)
     for (size_t i = 0; i < disk->blocks_count; i++)
         if (disk->blocks[i].block == block) {
             note_change (disk, CHANGE_REMOVED, disk->blocks[i]);
+            disk->blocks[i] = disk->blocks[--disk->blocks_count];
+            return;
+        }
+    if (take_damaged (disk, block))
+        note_change (disk, CHANGE_REMOVED, (struct disk_block){.block = block});
+}
+
+/* The node finds its copy damaged, and sets it aside. */
+static inline void
+damage_block (uint32_t number, uint64_t block)
+{
+    struct disk *disk = &cluster.disks[number];
+
+    for (size_t i = 0; i < disk->blocks_count; i++)
+        if (disk->blocks[i].block == block) {
+            ck_assert_uint_lt (disk->damaged_count, THINGS_MAX);
+            disk->damaged[disk->damaged_count++] = disk->blocks[i];
+            note_change (disk, CHANGE_DAMAGED, disk->blocks[i]);
             disk->blocks[i] = disk->blocks[--disk->blocks_count];
             return;
         }

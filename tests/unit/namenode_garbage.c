@@ -4,6 +4,7 @@
  */
 #include "namenode/garbage.h"
 
+#include "namenode/blocks.h"
 #include "namenode/held.h"
 
 #include "namenode_store.h"
@@ -464,6 +465,49 @@ START_TEST (what_was_left_of_a_failed_write_is_left_alone_where_a_copy_may_be_on
 }
 END_TEST
 
+START_TEST (a_damaged_copy_is_ordered_away_only_while_there_are_enough_good_ones)
+{
+    struct damaged_row damaged = {.node = 3, .size = 10};
+    struct txn *txn = begin ();
+
+    damaged.block = own_block (txn);
+    ck_ok (held_row_del (txn, 3, damaged.block, E));
+    ck_ok (damaged_row_put (txn, &damaged, E));
+    add_garbage (txn, 3, 1, damaged.block);
+    ck_assert_uint_eq (dispose_of (txn, "-++"), 1);
+    ck_assert_str_eq (orders (txn, 3, 0), "");
+    struct held_row claimed = {.node = 1, .block = damaged.block, .size = 10};
+    ck_ok (held_row_put (txn, &claimed, E));
+    add_garbage (txn, 3, 1, damaged.block);
+    ck_assert_uint_eq (dispose_of (txn, "+++"), 1);
+    ck_assert_str_eq (orders (txn, 3, 0), ""); // a client's word is not enough
+    claimed.state = HELD_CONFIRMED;
+    ck_ok (held_row_put (txn, &claimed, E));
+    add_garbage (txn, 3, 1, damaged.block);
+    ck_assert_uint_eq (dispose_of (txn, "+++"), 1);
+    ck_assert_str_eq (orders (txn, 3, 0), "1:1 ");
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (damaged_copies_are_garbage_when_their_file_goes)
+{
+    struct damaged_row damaged = {.node = 3, .size = 10};
+    struct block_row row;
+    struct txn *txn = begin ();
+
+    damaged.block = own_block (txn);
+    ck_ok (held_row_del (txn, 3, damaged.block, E));
+    ck_ok (damaged_row_put (txn, &damaged, E));
+    ck_ok (held_find_block (txn, damaged.block, &row, E));
+    ck_ok (blocks_free (txn, &row, 1, E));
+    ck_assert_uint_eq (dispose_of (txn, "+++"), 2);
+    ck_assert_str_eq (orders (txn, 1, 0), "1:1 ");
+    ck_assert_str_eq (orders (txn, 3, 0), "1:1 ");
+    txn_abort (&txn);
+}
+END_TEST
+
 START_TEST (a_copy_that_was_begun_is_confirmed_and_its_source_keeps_the_block)
 {
     struct held_row held;
@@ -493,6 +537,8 @@ UNIT_MAIN_FIXTURE (
     garbage_is_ordered_away_only_while_enough_holders_are_online_and_have_confirmed,
     orders_to_delete_what_somebody_owns_are_taken_back_and_decided_on_anew,
     garbage_of_a_holder_is_dropped_and_of_who_was_told_already,
+    a_damaged_copy_is_ordered_away_only_while_there_are_enough_good_ones,
+    damaged_copies_are_garbage_when_their_file_goes,
     what_was_left_of_a_failed_write_is_ordered_away,
     what_was_left_of_a_failed_write_is_left_alone_where_a_copy_may_be_on_its_way,
     a_copy_that_was_begun_is_confirmed_and_its_source_keeps_the_block)

@@ -454,6 +454,85 @@ START_TEST (a_visible_file_is_marked_when_holders_go_or_are_too_many)
 }
 END_TEST
 
+START_TEST (a_damaged_copy_is_none_and_is_remembered_until_it_is_replaced_or_gone)
+{
+    struct damaged_row row;
+    struct held_row held;
+    uint32_t nodes[ROW_NODES_MAX];
+    size_t count;
+    struct txn *txn = begin ();
+
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 1);
+    struct wire_change changes[] = {
+        change (1, CHANGE_ADDED, block, 100, 5), change (2, CHANGE_DAMAGED, block, 100, 0),
+        change (3, CHANGE_ADDED, block, 100, 5), change (4, CHANGE_DAMAGED, block, 100, 0),
+        change (5, CHANGE_REMOVED, block, 0, 0)};
+    apply (txn, changes, 1);
+    for (size_t round = 0; round < 2; round++) {
+        struct held_report report = apply (txn, changes, 2 + 2 * round);
+        ck_assert (report.damaged == 1 && report.lost == 1 && report.block == block);
+        ck_assert_uint_eq (block_at (txn, 0).nodes_count, 0);
+        ck_fails (LITEDFS_NOT_FOUND, held_row_get (txn, 1, block, &held, E));
+        ck_ok (damaged_row_get (txn, block, 1, &row, E));
+        ck_assert_uint_eq (row.size, 100);
+        ck_ok (held_damaged (txn, block, nodes, ROW_NODES_MAX, &count, E));
+        ck_assert (count == 1 && nodes[0] == 1);
+        check_digests (txn, 1);
+        apply (txn, changes, 3 + 2 * round);
+        ck_ok (held_damaged (txn, block, nodes, ROW_NODES_MAX, &count, E));
+        ck_assert_uint_eq (count, 0);
+        ck_assert_uint_eq (block_at (txn, 0).nodes_count, round == 0);
+        check_digests (txn, 1);
+    }
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (a_damaged_copy_of_what_nobody_owns_is_ordered_away_if_it_is_dead)
+{
+    struct txn *txn = begin ();
+    uint64_t block;
+
+    add_node (txn, 1);
+    ck_ok (meta_next_block (txn, &block, E));
+    struct wire_change changes[] = {change (1, CHANGE_DAMAGED, block, 100, 0),
+                                    change (2, CHANGE_DAMAGED, block + 1000, 100, 0)};
+    struct held_report report = apply (txn, changes, 2);
+    ck_assert (report.ordered == 1 && report.unknown == 1 && report.damaged == 2);
+    txn_abort (&txn);
+}
+END_TEST
+
+START_TEST (damage_of_a_block_that_is_to_be_deleted_changes_nothing_of_the_order)
+{
+    struct held_row held;
+    struct txn *txn = begin ();
+
+    add_node (txn, 1);
+    uint64_t block = own_block (txn, 0, BLOCK_FINISHED, 2);
+    struct wire_change changes[] = {change (1, CHANGE_ADDED, block, 100, 5),
+                                    change (2, CHANGE_DAMAGED, block, 100, 0),
+                                    change (3, CHANGE_REMOVED, block, 0, 0)};
+    apply (txn, changes, 1);
+    ck_ok (held_order (txn, 1, block, E));
+    apply (txn, changes, 2);
+    ck_ok (held_row_get (txn, 1, block, &held, E));
+    ck_assert (held.order == HELD_ORDERED && held.state == HELD_CLAIMED);
+    apply (txn, changes, 3);
+    ck_ok (held_order_done (txn, 1, block, E));
+    ck_fails (LITEDFS_NOT_FOUND, held_row_get (txn, 1, block, &held, E));
+    check_digests (txn, 1);
+    // A node that has nothing of it any more reports nothing when it deletes it.
+    struct damaged_row old = {.block = block, .node = 1};
+    ck_ok (damaged_row_put (txn, &old, E));
+    ck_ok (held_order (txn, 1, block, E));
+    ck_ok (held_order_done (txn, 1, block, E));
+    commit (&txn);
+    ck_assert_uint_eq (rows_of (TABLE_DAMAGED), 0);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_held", store_setup, store_teardown,
                    a_claim_is_confirmed_by_the_report_and_stays_so,
                    a_report_that_comes_again_changes_nothing,
@@ -469,4 +548,7 @@ UNIT_MAIN_FIXTURE ("namenode_held", store_setup, store_teardown,
                    a_block_that_comes_anew_while_an_order_is_out_counts_when_that_is_done,
                    a_holder_with_other_content_than_committed_is_none_any_more,
                    a_node_takes_its_block_back_only_if_it_has_it_as_committed,
-                   a_visible_file_is_marked_when_holders_go_or_are_too_many)
+                   a_visible_file_is_marked_when_holders_go_or_are_too_many,
+                   a_damaged_copy_is_none_and_is_remembered_until_it_is_replaced_or_gone,
+                   a_damaged_copy_of_what_nobody_owns_is_ordered_away_if_it_is_dead,
+                   damage_of_a_block_that_is_to_be_deleted_changes_nothing_of_the_order)

@@ -136,6 +136,7 @@ put_all (struct txn *txn)
         .node = 9, .number = 4, .kind = ORDER_COPY, .block = 5, .target = UINT32_MAX};
     struct doomed_row doomed = {.inode = 55, .kind = KIND_FILE};
     struct repair_row repair = {.inode = 77, .first = 3, .end = REPAIR_END};
+    struct damaged_row damaged = {0x10000000002, 9, 4096, 5};
 
     ck_ok (dirent_row_put (txn, 5, KIND_FILE, S ("name"), 77, E));
     ck_ok (inode_row_put (txn, &file, E));
@@ -152,6 +153,7 @@ put_all (struct txn *txn)
     ck_ok (garbage_row_put (txn, &garbage, E));
     ck_ok (doomed_row_put (txn, &doomed, E));
     ck_ok (repair_row_put (txn, &repair, E));
+    ck_ok (damaged_row_put (txn, &damaged, E));
 }
 
 /* Read every table's first row in its own way; what that gives. */
@@ -171,6 +173,7 @@ read_table (struct txn *txn, enum metastore_table table, struct slice key, struc
         struct garbage_row garbage;
         struct doomed_row doomed;
         struct repair_row repair;
+        struct damaged_row damaged;
         uint8_t token[TOKEN_SIZE];
     } row;
     struct reader at = reader_of (key);
@@ -202,6 +205,8 @@ read_table (struct txn *txn, enum metastore_table table, struct slice key, struc
         return doomed_row_decode (key, value, &row.doomed, E);
     case TABLE_REPAIR:
         return repair_row_decode (key, value, &row.repair, E);
+    case TABLE_DAMAGED:
+        return damaged_row_decode (key, value, &row.damaged, E);
     default:
         ck_abort_msg ("no row of this table");
     }
@@ -405,9 +410,7 @@ START_TEST (orders_and_marks_come_back_as_they_were)
     }
     cursor_close (&cursor);
     ck_ok (repair_row_get (txn, 77, 3, &repair, E));
-    ck_assert_uint_eq (repair.inode, 77);
-    ck_assert_uint_eq (repair.first, 3);
-    ck_assert_uint_eq (repair.end, REPAIR_END);
+    ck_assert (repair.inode == 77 && repair.first == 3 && repair.end == REPAIR_END);
     ck_fails (LITEDFS_NOT_FOUND, repair_row_get (txn, 77, 4, &repair, E));
     ck_ok (repair_row_del (txn, 77, 3, E));
     ck_fails (LITEDFS_NOT_FOUND, repair_row_del (txn, 77, 3, E));

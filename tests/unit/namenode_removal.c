@@ -148,6 +148,26 @@ START_TEST (orders_garbage_and_what_comes_later_go_too)
 }
 END_TEST
 
+START_TEST (damaged_copies_that_it_kept_are_forgotten_and_those_of_others_are_not)
+{
+    struct txn *txn = begin ();
+    for (uint64_t block = 1; block <= 5; block++)
+        for (uint32_t node = 1; node <= 2; node++) {
+            struct damaged_row row = {.block = block, .node = node, .size = BLOCK};
+            ck_ok (damaged_row_put (txn, &row, E));
+        }
+    commit (&txn);
+    want (1, DUTY_REMOVED, 0);
+    ck_assert (is_wanted (1));
+    ck_assert_uint_eq (slice_once (1, 3), 3);
+    ck_assert (is_wanted (1));
+    ck_assert_uint_eq (slice_once (1, 3), 2);
+    ck_assert (!is_wanted (1));
+    ck_assert_uint_eq (rows_of (TABLE_DAMAGED), 5);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_removal", cluster_setup, cluster_teardown,
                    it_is_no_holder_any_more_and_its_blocks_are_mended, it_goes_in_slices,
-                   orders_garbage_and_what_comes_later_go_too)
+                   orders_garbage_and_what_comes_later_go_too,
+                   damaged_copies_that_it_kept_are_forgotten_and_those_of_others_are_not)

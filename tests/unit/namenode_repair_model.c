@@ -117,7 +117,7 @@ is_counted_on (struct txn *txn, const struct block_row *row, uint32_t node)
            held.state == HELD_CONFIRMED && held.order == HELD_KEPT;
 }
 
-/* A copy rots, of a block of which there is another good one. */
+/* A copy rots or is lost, of a block of which there is another good one. */
 static void
 rot (void)
 {
@@ -132,7 +132,10 @@ rot (void)
         other = other || (n != node && is_counted_on (txn, &row, n));
     txn_abort (&txn);
     if (other) {
-        lose_block (node, row.block);
+        if (below (2) == 0 && has (node, row.block))
+            damage_block (node, row.block);
+        else
+            lose_block (node, row.block);
         report (node, THINGS_MAX); // what is lost is known before a minute is over
     }
 }
@@ -226,12 +229,17 @@ check_rest (unsigned seed)
             copies += row.nodes_count;
         }
     size_t there = 0;
-    for (uint32_t node = 1; node <= NODES; node++)
+    for (uint32_t node = 1; node <= NODES; node++) {
         there += cluster.disks[node].blocks_count;
+        ck_assert_msg (cluster.disks[node].damaged_count == 0,
+                       "seed %u: node %u keeps %zu damaged copies", seed, node,
+                       cluster.disks[node].damaged_count);
+    }
     ck_assert_msg (there == copies, "seed %u: %zu copies on disks, %zu wanted", seed, there,
                    copies);
     ck_assert_uint_eq (rows_of (TABLE_HELD), copies);
     ck_assert_uint_eq (rows_of (TABLE_BLOCK), blocks);
+    ck_assert_uint_eq (rows_of (TABLE_DAMAGED), 0);
     ck_assert_uint_eq (rows_of (TABLE_REPAIR), 0);
     ck_assert_uint_eq (rows_of (TABLE_GARBAGE), 0);
     ck_assert_uint_eq (rows_of (TABLE_ORDER), 0);

@@ -44,6 +44,7 @@ START_TEST (words_stand_where_their_numbers_say)
     ck_assert_ptr_null (words_duty[DUTY_REMOVED + 1]);
     ck_assert_str_eq (words_change_kind[CHANGE_ADDED], "added");
     ck_assert_str_eq (words_change_kind[CHANGE_REMOVED], "removed");
+    ck_assert_str_eq (words_change_kind[CHANGE_DAMAGED], "damaged");
     ck_assert_str_eq (words_order_kind[ORDER_DELETE], "delete");
     ck_assert_str_eq (words_order_kind[ORDER_COPY], "copy");
     ck_assert_ptr_null (words_order_kind[ORDER_COPY + 1]);
