@@ -6,9 +6,9 @@
  * A rebuild reads every trailer, not the data: that is checked when it is read.  Files in writing/ are taken
  * if they are whole to the last unit, because a commit of the lost index may have promised them; taking one
  * too many is harmless, for the name node orders what it does not know to be deleted.  No change is listed:
- * the numbers are new, and the name node finds out what differs by comparing inventories.  A file that is not
- * what its name says is moved to damaged/ and listed as such.  The order numbers and the tombstones are gone
- * with the old index.
+ * the numbers begin anew, and the name node finds out what differs by comparing inventories.  A file that
+ * is not what its name says is moved to damaged/ and listed as such.  The order numbers and the tombstones
+ * are gone with the old index.
  *
  * With `sync: false` nothing says in which order pages reach the disk, so after a power loss an index may be
  * nonsense that looks right.  index/unsynced names the boot during which it was last in use like that; if
@@ -197,6 +197,9 @@ rebuild_rows (struct blockstore *self, struct rebuild *rebuild, litedfs_error_t 
     FAULT ("blockstore_in_rebuild");
     if (rc == 0)
         rc = index_resume (&rebuild->txn, 0, error);
+    // Below what the name node has seen of us: else its number might by chance seem to be one of ours, and
+    // what is listed from here on seem to be known there.
+    rebuild->txn.state.seq = rebuild->txn.state.confirmed = 0;
     if (rc == 0)
         rc = index_commit (&rebuild->txn, error);
     index_abort (&rebuild->txn);

@@ -499,7 +499,7 @@ START_TEST (a_damaged_copy_of_what_nobody_owns_is_ordered_away_if_it_is_dead)
     struct wire_change changes[] = {change (1, CHANGE_DAMAGED, block, 100, 0),
                                     change (2, CHANGE_DAMAGED, block + 1000, 100, 0)};
     struct held_report report = apply (txn, changes, 2);
-    ck_assert (report.ordered == 1 && report.unknown == 1 && report.damaged == 2);
+    ck_assert (report.ordered == 1 && report.unknown == 0 && report.damaged == 2);
     txn_abort (&txn);
 }
 END_TEST
