@@ -394,6 +394,20 @@ int litedfs_check (litedfs_t *session, bool files, litedfs_check_t *out,
                    litedfs_error_t *error);
 void litedfs_check_free (litedfs_check_t *check);
 
+/* How far data nodes are that verify all that they hold. */
+typedef struct {
+    uint64_t nodes;   // that were asked,
+    uint64_t running; // and how many of them are not done
+    uint64_t blocks;  // verified so far
+    uint64_t bytes;   // theirs
+    uint64_t damaged; // of these: were damaged, and will be replaced
+} litedfs_scrub_t;
+
+/* Ask every data node that is online how far it is, and with `begin` tell it to begin now.  What they find
+ * the name node hears.  Errors as those of a request to a data node. */
+int litedfs_scrub (litedfs_t *session, bool begin, litedfs_scrub_t *out,
+                   litedfs_error_t *error);
+
 /* A node that is said to hold a block. */
 typedef struct {
     uint32_t node;

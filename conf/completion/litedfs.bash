@@ -54,7 +54,7 @@ _litedfs () {
         'directory list')
             candidates+=' --remote-path --offset --limit --files --directories --json'
             ;;
-        'cluster check') candidates+=' --files --json --wait --timeout' ;;
+        'cluster check') candidates+=' --files --json --scrub --wait --timeout' ;;
         'cluster info') candidates+=' --raw --json' ;;
         'cluster balance') candidates+=' --on --off --dry-run --json' ;;
         'node list' | 'lock list') candidates+=' --json' ;;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * litedfs ADDRESS cluster check [--files] [--wait]
+ * litedfs ADDRESS cluster check [--files] [--scrub] [--wait]
  *
  * What was found is printed although the command fails when it is not good: that is what one asks for.
  */
@@ -137,17 +137,64 @@ print_check (const litedfs_check_t *check, bool files, uint64_t width, litedfs_e
     return rc == 0 && files ? print_table (&list, width, stdout, error) : rc;
 }
 
+/* ---- scrub ---------------------------------------------------------------------------------------------- */
+
+// Bytes that all data nodes hold, as they said last.
+static int
+bytes_held (struct cmd_call *call, uint64_t *out, litedfs_error_t *error)
+{
+    litedfs_cluster_t cluster;
+    int rc = litedfs_cluster (call->session, &cluster, error);
+
+    *out = 0;
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < cluster.node_count; i++)
+        *out += cluster.nodes[i].online ? cluster.nodes[i].storage_used : 0;
+    litedfs_cluster_free (&cluster);
+    return 0;
+}
+
+// Begin, and with --wait stay until every node is through, with a bar.
+static int
+scrub (struct cmd_call *call, struct wait *wait, litedfs_error_t *error)
+{
+    struct progress progress;
+    litedfs_scrub_t found;
+    uint64_t all;
+
+    int rc = bytes_held (call, &all, error);
+    if (rc == 0)
+        rc = litedfs_scrub (call->session, true, &found, error);
+    if (rc < 0 || !call->text[CMD_WAIT])
+        return rc;
+    progress_start (&progress, STDERR_FILENO, progress_columns (STDERR_FILENO),
+                    clock_system ());
+    while (found.running > 0 && wait_pause (wait)) {
+        rc = litedfs_scrub (call->session, false, &found, error);
+        if (rc < 0)
+            break;
+        progress_update (&progress, found.bytes, found.bytes > all ? found.bytes : all);
+    }
+    progress_end (&progress);
+    if (rc == 0 && found.running > 0)
+        rc = err_set (error, LITEDFS_TIMEOUT,
+                      "%" PRIu64 " of %" PRIu64 " data nodes are not through; they go on",
+                      found.running, found.nodes);
+    return rc;
+}
+
 /* ---- the command ------------------------------------------------------------------------------------- */
 
 // Look until all is well, or the time is over; with a bar of the blocks that are.
 static int
-wait_for_health (struct cmd_call *call, litedfs_check_t *check, litedfs_error_t *error)
+wait_for_health (struct cmd_call *call, struct wait *wait, litedfs_check_t *check,
+                 litedfs_error_t *error)
 {
     struct progress progress;
-    struct wait wait;
     int rc;
 
-    wait_start (&wait, clock_system (), call->number[CMD_TIMEOUT]);
+    wait_again (wait);
     progress_start (&progress, STDERR_FILENO, progress_columns (STDERR_FILENO),
                     clock_system ());
     progress.unit = "blocks";
@@ -160,7 +207,7 @@ wait_for_health (struct cmd_call *call, litedfs_check_t *check, litedfs_error_t 
             all += check->tallies[i].blocks;
         healthy = check->tallies[0].blocks + check->tallies[1].blocks;
         progress_update (&progress, healthy, all);
-        if (check->healthy || !wait_pause (&wait))
+        if (check->healthy || !wait_pause (wait))
             break;
         litedfs_check_free (check);
     }
@@ -194,10 +241,14 @@ check_run (struct cmd_call *call, litedfs_error_t *error)
 {
     bool files = call->text[CMD_FILES] != NULL;
     litedfs_check_t check = {0};
+    struct wait wait;
     int rc = cmd_open (call, error);
 
+    wait_start (&wait, clock_system (), call->number[CMD_TIMEOUT]);
+    if (rc == 0 && call->text[CMD_SCRUB])
+        rc = scrub (call, &wait, error);
     if (rc == 0 && call->text[CMD_WAIT]) {
-        rc = wait_for_health (call, &check, error);
+        rc = wait_for_health (call, &wait, &check, error);
         if (rc == 0 && files)
             litedfs_check_free (&check);
     }

@@ -56,6 +56,7 @@ static const struct option_row options[CMD_OPTIONS] = {
      0,
      0},
     {{0, "wait", NULL, "wait until it is done"}, false, 0, 0, 0},
+    {{0, "scrub", NULL, "let every data node verify all that it has, now"}, false, 0, 0, 0},
     {{0, "for", "TIME", "for how long, such as 90s, 30m, 2h or 1d; 0: not any more"},
      false,
      0,

@@ -33,6 +33,7 @@ enum cmd_option {
     CMD_FORCE,
     CMD_LOSE,
     CMD_WAIT,
+    CMD_SCRUB,
     CMD_FOR,
     CMD_RECURSIVE,
     CMD_TIMEOUT,

@@ -204,7 +204,8 @@ run_info (struct cmd_call *call, litedfs_error_t *error)
 
 const struct cmd cmd_cluster[] = {
     {"cluster", "check", NULL, "Say how the blocks of all files are", 0,
-     CMD_BIT (CMD_FILES) | CMD_BIT (CMD_JSON) | CMD_BIT (CMD_WAIT) | CMD_BIT (CMD_TIMEOUT),
+     CMD_BIT (CMD_FILES) | CMD_BIT (CMD_JSON) | CMD_BIT (CMD_SCRUB) | CMD_BIT (CMD_WAIT) |
+         CMD_BIT (CMD_TIMEOUT),
      check_run},
     {"cluster", "info", NULL, "Show totals, what there is to repair, and data nodes", 0,
      CMD_BIT (CMD_RAW) | CMD_BIT (CMD_JSON), run_info},

@@ -177,7 +177,7 @@ check_quarantine (struct check *self, struct slice key, struct slice value)
     struct quarantine_row row;
     struct held_row held;
 
-    if (key.size == 4)
+    if (quarantine_is_sum (key))
         return 0; // a node's totals
     int rc = quarantine_row_decode (key, value, &row, self->error);
     if (rc == 0)

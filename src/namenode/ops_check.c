@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cluster.check: a walk over all blocks, and then over all damaged copies, in parts that hold up nobody.
+ * cluster.check: a walk over all blocks, and then over copies that are damaged or nobody's, in parts that
+ * hold up nobody.
  *
  * Where the walk is, and what it knows of the file that it is in the middle of, is the cursor: nothing is
  * kept here between two parts.  A file counts when its end is passed.
@@ -10,11 +11,12 @@
 #include "namenode/held.h"
 #include "namenode/namespace.h"
 #include "namenode/ops_look.h"
+#include "namenode/quarantine.h"
 
 #include <string.h>
 
 /* How many tables are walked through after the blocks. */
-enum { PHASES = 1 };
+enum { PHASES = 2 };
 
 /* The most files in a page, as messages.def has it; the version of the cursor; bytes of a key in it. */
 enum { CONCERNS_MAX = 1024, CURSOR_VERSION = 1, KEY_MAX = 32 };
@@ -324,12 +326,25 @@ check_damaged (struct check *self, struct slice key, struct slice value)
     return rc < 0 ? rc : note_copy (self, CHECK_CORRUPT, row.block, row.size, row.time);
 }
 
+/* A copy of a block that nobody owns. */
+static int
+check_orphan (struct check *self, struct slice key, struct slice value)
+{
+    struct quarantine_row row;
+
+    if (quarantine_is_sum (key))
+        return 0;
+    int rc = quarantine_row_decode (key, value, &row, self->look.op->error);
+    return rc < 0 ? rc : note_copy (self, CHECK_ORPHANED, row.block, row.size, row.since);
+}
+
 /* The tables that are walked through after the blocks. */
 static const struct phase {
     enum metastore_table table;
     int (*row) (struct check *self, struct slice key, struct slice value);
 } phases[PHASES] = {
     {TABLE_DAMAGED, check_damaged},
+    {TABLE_QUARANTINE, check_orphan},
 };
 
 /* True in *end when the last row was looked at. */

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { KEY_SIZE = 20 };
+enum { KEY_SIZE = 20, SUM_KEY_SIZE = 4 };
 
 static struct slice
 row_key (uint8_t room[KEY_SIZE], uint32_t node, uint64_t since, uint64_t block)
@@ -21,6 +21,12 @@ row_key (uint8_t room[KEY_SIZE], uint32_t node, uint64_t since, uint64_t block)
     key_be64 (room + 4, since);
     key_be64 (room + 12, block);
     return slice_of (room, KEY_SIZE);
+}
+
+bool
+quarantine_is_sum (struct slice key)
+{
+    return key.size == SUM_KEY_SIZE;
 }
 
 int

@@ -29,6 +29,10 @@ int quarantine_put (struct txn *txn, const struct quarantine_row *row, litedfs_e
 int quarantine_del (struct txn *txn, uint32_t node, uint64_t since, uint64_t block,
                     litedfs_error_t *error);
 
+/* Whether the row with this key of the table has the sums of a node; else quarantine_row_decode is for
+ * it. */
+bool quarantine_is_sum (struct slice key);
+
 int quarantine_row_decode (struct slice key, struct slice value, struct quarantine_row *out,
                            litedfs_error_t *error);
 

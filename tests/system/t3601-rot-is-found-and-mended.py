@@ -218,6 +218,18 @@ def a_pass_can_be_asked_for_and_its_end_be_seen ():
         x.mended (node, block)
 
 
+def a_check_with_scrub_waits_until_all_is_verified_and_mended ():
+    with _Files (3, NEVER) as x:
+        nodes = [(node, block["id"]) for block in x.blocks () for node in x.copies (block["id"])[:1]]
+        for node, block in nodes:
+            _flip (x.path (node, block))
+        said = x.cluster.litedfs ("cluster", "check", "--scrub", "--wait")
+        assert "healthy" in said, said
+        for node, block in nodes:
+            x.found (node, block)
+            x.mended (node, block)
+
+
 def the_only_copy_is_kept_aside_and_said_to_be_damaged_and_goes_with_its_file ():
     with _Files (1, NEVER, replica=1) as x:
         c = x.cluster

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Inventories: what the name node thinks of a data node becomes right again, whatever was lost; blocks that
 the metadata do not know are kept for a while, counted, and deleted then."""
+import json
 import os
 import pathlib
 import re
@@ -135,6 +136,9 @@ def blocks_that_restored_metadata_do_not_know_are_kept_and_counted_then_deleted 
         assert c.node (c.data[0])["quarantined"]["since"] > 0
         assert "quarantined" in c.litedfs ("cluster", "info")
         assert "8 blocks, 524288 bytes" in c.litedfs ("cluster", "info")
+        orphaned = json.loads (c.litedfs ("cluster", "check", "--json", expect=9))["states"]["orphaned"]
+        assert (orphaned["blocks"], orphaned["bytes"]) == (8, 8 * 64 * KIB), orphaned
+        assert orphaned["since"], orphaned
         assert sum (len (_block_files (daemon)) for daemon in c.data) == 20
         assert _download (c, "f")
         _upload (c, "new", 2 * 64 * KIB, replica=2)   # of another epoch: no id is used twice
