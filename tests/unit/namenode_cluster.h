@@ -263,7 +263,6 @@ note_change (struct disk *disk, unsigned kind, struct disk_block block)
                                                                 .crc32 = block.crc};
 }
 
-/* What was set aside of a block goes; false if nothing was. */
 static inline bool
 take_damaged (struct disk *disk, uint64_t block)
 {
@@ -272,7 +271,7 @@ take_damaged (struct disk *disk, uint64_t block)
             disk->damaged[i] = disk->damaged[--disk->damaged_count];
             return true;
         }
-    return false;
+    return false; // nothing was set aside
 }
 
 static inline void
@@ -301,22 +300,6 @@ lose_block (uint32_t number, uint64_t block)
         }
     if (take_damaged (disk, block))
         note_change (disk, CHANGE_REMOVED, (struct disk_block){.block = block});
-}
-
-/* The node finds its copy damaged, and sets it aside. */
-static inline void
-damage_block (uint32_t number, uint64_t block)
-{
-    struct disk *disk = &cluster.disks[number];
-
-    for (size_t i = 0; i < disk->blocks_count; i++)
-        if (disk->blocks[i].block == block) {
-            ck_assert_uint_lt (disk->damaged_count, THINGS_MAX);
-            disk->damaged[disk->damaged_count++] = disk->blocks[i];
-            note_change (disk, CHANGE_DAMAGED, disk->blocks[i]);
-            disk->blocks[i] = disk->blocks[--disk->blocks_count];
-            return;
-        }
 }
 
 /* All that are here say how full they are. */

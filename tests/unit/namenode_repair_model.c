@@ -117,6 +117,22 @@ is_counted_on (struct txn *txn, const struct block_row *row, uint32_t node)
            held.state == HELD_CONFIRMED && held.order == HELD_KEPT;
 }
 
+/* The node finds its copy damaged, and sets it aside. */
+static void
+damage_block (uint32_t number, uint64_t block)
+{
+    struct disk *disk = &cluster.disks[number];
+
+    for (size_t i = 0; i < disk->blocks_count; i++)
+        if (disk->blocks[i].block == block) {
+            ck_assert_uint_lt (disk->damaged_count, THINGS_MAX);
+            disk->damaged[disk->damaged_count++] = disk->blocks[i];
+            note_change (disk, CHANGE_DAMAGED, disk->blocks[i]);
+            disk->blocks[i] = disk->blocks[--disk->blocks_count];
+            return;
+        }
+}
+
 /* A copy rots or is lost, of a block of which there is another good one. */
 static void
 rot (void)
