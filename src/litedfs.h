@@ -404,7 +404,7 @@ typedef struct {
 } litedfs_scrub_t;
 
 /* Ask every data node that is online how far it is, and with `begin` tell it to begin now.  What they find
- * the name node hears.  Errors as those of a request to a data node. */
+ * the name node hears.  If one cannot be asked, the others are, and the error is its. */
 int litedfs_scrub (litedfs_t *session, bool begin, litedfs_scrub_t *out,
                    litedfs_error_t *error);
 

@@ -177,6 +177,12 @@ scrub (struct cmd_call *call, struct wait *wait, litedfs_error_t *error)
         progress_update (&progress, found.bytes, found.bytes > all ? found.bytes : all);
     }
     progress_end (&progress);
+    if (rc == 0 && found.damaged > 0) {
+        fprintf (stderr,
+                 "litedfs: warning: %" PRIu64 " blocks were damaged, and are replaced\n",
+                 found.damaged);
+        wait_pause (wait); // until the name node knows of all of them
+    }
     if (rc == 0 && found.running > 0)
         rc = err_set (error, LITEDFS_TIMEOUT,
                       "%" PRIu64 " of %" PRIu64 " data nodes are not through; they go on",

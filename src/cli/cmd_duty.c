@@ -185,7 +185,8 @@ cmd_node_remove (struct cmd_call *call, litedfs_error_t *error)
         return rc;
     rc = remove_patiently (call, node, error);
     if ((rc == LITEDFS_REFUSED || rc == LITEDFS_BUSY) && call->text[CMD_LOSE]) {
-        fprintf (stderr, "litedfs: warning: %s\n", error->text);
+        fprintf (stderr, "litedfs: warning: %s%s\n",
+                 rc == LITEDFS_BUSY ? "what is lost by it is not known: " : "", error->text);
         rc = litedfs_node_remove (call->session, node, true, error);
     }
     if (rc < 0)

@@ -35,7 +35,8 @@ int
 litedfs_scrub (litedfs_t *session, bool begin, litedfs_scrub_t *out, litedfs_error_t *error)
 {
     struct node_list_request request = {0};
-    int rc = 0;
+    litedfs_error_t trouble;
+    int rc = 0, failed = 0;
 
     *out = (litedfs_scrub_t){0};
     do {
@@ -44,11 +45,17 @@ litedfs_scrub (litedfs_t *session, bool begin, litedfs_scrub_t *out, litedfs_err
         rc = session_call (session, MESSAGE_node_list, &request, &page, &reply, error);
         if (rc < 0)
             break;
-        for (size_t i = 0; i < page.nodes_count && rc == 0; i++)
-            if (page.nodes[i].online)
-                rc = ask_node (session, &page.nodes[i], begin, out, error);
+        for (size_t i = 0; i < page.nodes_count && rc == 0; i++) {
+            if (!page.nodes[i].online)
+                continue;
+            rc = ask_node (session, &page.nodes[i], begin, out, &trouble);
+            if (rc < 0 && rc != LITEDFS_CANCELLED && failed == 0 && error)
+                *error = trouble; // the others are asked all the same
+            failed = rc < 0 && failed == 0 ? rc : failed;
+            rc = rc == LITEDFS_CANCELLED ? rc : 0;
+        }
         request.cursor = page.cursor;
         dealer_reply_destroy (&reply);
     } while (rc == 0 && request.cursor);
-    return rc;
+    return rc < 0 ? rc : failed;
 }

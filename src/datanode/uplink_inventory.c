@@ -192,9 +192,13 @@ on_listing (void *arg, struct message *message, zmq_msg_t *payload,
     (void) payload;
 
     inventory->pending = false;
+    if (inventory->listing == NULL)
+        return; // a comparison was begun anew meanwhile
     if (!uplink_take_reply (self, MESSAGE_node_listing, message, problem, &reply,
-                            &inventory->due_ms))
+                            &inventory->due_ms)) {
+        uplink_inventory_begin (self, inventory->due_ms); // not the same page at once again
         return;
+    }
     bool moved = reply.bucket > first->bucket ||
                  (reply.bucket == first->bucket && reply.block > first->after);
     if (!reply.taken || !moved) {

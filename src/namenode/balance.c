@@ -12,6 +12,7 @@
 #include "namenode/held.h"
 #include "namenode/repair_move.h"
 #include "namenode/repair_scan.h"
+#include "namenode/restored.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,10 +33,13 @@ enum { PAIR_COPIES = 2, PAIR_COPIES_MAX = 32, PAIR_BYTES = 8 << 20 };
 int
 balance_is_on (struct txn *txn, bool *out, litedfs_error_t *error)
 {
-    uint64_t off = 0;
+    uint64_t off = 0, restored = 0;
     int rc = meta_get (txn, META_BALANCE, &off, error);
 
-    *out = rc == 0 && off == 0;
+    // What was moved could not be deleted before a store that was put back is accepted.
+    if (rc == 0)
+        rc = restored_since (txn, &restored, error);
+    *out = rc == 0 && off == 0 && restored == 0;
     return rc;
 }
 

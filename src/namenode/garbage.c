@@ -331,7 +331,7 @@ has_enough (struct txn *txn, const struct nodes_view *view, const struct block_r
         rc = 0;
     for (size_t i = 0; i < row->nodes_count && rc == 0; i++) {
         const struct node *node = nodes_view_find (view, row->nodes[i]);
-        if (!node || !node->online)
+        if (!node || !node->online || node->duty.duty != DUTY_SERVE)
             continue;
         rc = held_row_get (txn, row->nodes[i], row->block, &held, error);
         enough +=

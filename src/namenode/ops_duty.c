@@ -6,6 +6,7 @@
  */
 #include "base/err.h"
 #include "namenode/ops.h"
+#include "namenode/quarantine.h"
 #include "namenode/records.h"
 
 #include <inttypes.h>
@@ -73,6 +74,22 @@ op_node_maintenance (struct op *op)
     return put_node (op, &row);
 }
 
+/* Blocks that nobody owns may be all that is left of files whose metadata were lost. */
+static int
+check_quarantine (struct op *op, uint32_t node)
+{
+    struct quarantine_totals totals;
+    int rc = quarantine_totals (op->txn, node, &totals, op->error);
+
+    if (rc < 0 || totals.blocks == 0)
+        return rc;
+    return err_set (op->error, LITEDFS_REFUSED,
+                    "node[%" PRIu32 "]: it has %" PRIu64 " blocks (%" PRIu64
+                    " bytes) in quarantine, which these metadata do not know; wait until their "
+                    "time is over (quarantine_grace), or leave them with --force",
+                    node, totals.blocks, totals.bytes);
+}
+
 int
 op_node_remove (struct op *op)
 {
@@ -81,6 +98,8 @@ op_node_remove (struct op *op)
     char uuid[UUID_TEXT_SIZE];
     int rc = find_node (op, request->node, &row);
 
+    if (rc == 0 && !request->force)
+        rc = check_quarantine (op, row.number);
     if (rc == 0 && !request->force)
         rc = duty_check_removal (&row.duty, row.number, op->nodes->steady, op->error);
     if (rc < 0)

@@ -374,3 +374,63 @@ quarantine_adopt (struct txn *txn, struct quarantine_walk *walk, size_t max,
         *walk = (struct quarantine_walk){0};
     return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }
+
+/* ---- damaged copies ------------------------------------------------------------------------------ */
+
+/* The first damaged copy that is not before the walk's place; LITEDFS_NOT_FOUND. */
+static int
+next_damaged (struct txn *txn, const struct quarantine_damaged *walk, struct damaged_row *out,
+              litedfs_error_t *error)
+{
+    struct cursor cursor = {0};
+    struct slice none = {0};
+    struct slice key, value;
+    uint8_t start[12];
+
+    key_be64 (start, walk->block);
+    key_be32 (start + 8, walk->node);
+    int rc =
+        cursor_open (&cursor, txn, TABLE_DAMAGED, none, slice_of (start, sizeof start), error);
+    if (rc == 0)
+        rc = cursor_next (&cursor, &key, &value, error);
+    if (rc == 0)
+        rc = damaged_row_decode (key, value, out, error);
+    cursor_close (&cursor);
+    return rc;
+}
+
+/* What nobody owns and was known for the grace is garbage. */
+static int
+expel_damaged (struct txn *txn, const struct damaged_row *row, uint64_t grace_ms,
+               litedfs_error_t *error)
+{
+    const struct garbage_row part = {.node = row->node, .due = row->time, .block = row->block};
+    uint64_t now_ms = (uint64_t) txn_frame (txn)->wall_ms;
+    struct owner_row owner;
+
+    int rc = owner_row_get (txn, row->block, &owner, error);
+    if (rc != LITEDFS_NOT_FOUND || row->time > now_ms || now_ms - row->time < grace_ms)
+        return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+    return garbage_row_put (txn, &part, error);
+}
+
+int
+quarantine_damaged (struct txn *txn, struct quarantine_damaged *walk, uint64_t grace_ms,
+                    size_t max, size_t *looked, litedfs_error_t *error)
+{
+    struct damaged_row row;
+    uint64_t restored = 0;
+    int rc = restored_since (txn, &restored, error);
+
+    for (*looked = 0; rc == 0 && restored == 0 && *looked < max; (*looked)++) {
+        rc = next_damaged (txn, walk, &row, error);
+        if (rc < 0)
+            break;
+        walk->block = row.node == UINT32_MAX ? row.block + 1 : row.block;
+        walk->node = row.node + 1;
+        rc = expel_damaged (txn, &row, grace_ms, error);
+    }
+    if (rc == LITEDFS_NOT_FOUND || restored != 0)
+        *walk = (struct quarantine_damaged){.block = 0};
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
+}

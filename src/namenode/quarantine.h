@@ -69,6 +69,18 @@ int quarantine_due (struct txn *txn, const struct nodes_view *view, uint64_t gra
                     size_t max, struct quarantine_done *out, uint32_t *touched,
                     size_t touched_max, size_t *touched_count, litedfs_error_t *error);
 
+/* A walk over damaged copies: those of blocks that nobody owns are garbage, too, when they have been known
+ * for the grace.  Zero-initialised it begins with the first. */
+struct quarantine_damaged {
+    uint64_t block;
+    uint32_t node;
+};
+
+/* Look at max rows at most, *looked; less (and only then) means that the walk is at its end, and begins
+ * anew. */
+int quarantine_damaged (struct txn *txn, struct quarantine_damaged *walk, uint64_t grace_ms,
+                        size_t max, size_t *looked, litedfs_error_t *error);
+
 /* A walk over all of it, that adopts what somebody owns by now, and brings back what was seen after now: the
  * clock was set back.  Zero-initialised it begins with the first. */
 struct quarantine_walk {

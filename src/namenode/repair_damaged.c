@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is garbage already is found again until there is an order for it: a second row does no harm.
+ * What is garbage already is found again until there is an order for it: the row is the same, because it is
+ * due since the damage was told.
  */
 #include "namenode/repair_damaged.h"
 
@@ -31,13 +32,16 @@ int
 repair_drop_useless (struct repair_run *run, uint64_t block, litedfs_error_t *error)
 {
     uint32_t nodes[ROW_NODES_MAX];
+    struct damaged_row damaged;
     size_t count;
     int rc = repair_useless (run, block, nodes, &count, error);
 
     for (size_t i = 0; i < count && rc == 0; i++) {
-        struct garbage_row part = {
-            .node = nodes[i], .due = (uint64_t) run->wall_ms, .block = block};
+        rc = damaged_row_get (run->txn, block, nodes[i], &damaged, error);
+        if (rc < 0)
+            break;
+        struct garbage_row part = {.node = nodes[i], .due = damaged.time, .block = block};
         rc = garbage_row_put (run->txn, &part, error);
     }
-    return rc;
+    return rc == LITEDFS_NOT_FOUND ? 0 : rc;
 }

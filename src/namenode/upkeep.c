@@ -171,6 +171,7 @@ upkeep_wanted (struct upkeep *self, struct batch_context *context)
         self->sweep_ms = now + SWEEP_MS;
         self->sweeping = true;
         self->adopting = true;
+        self->sifting = true;
         if (metastore_check_readers (storedir_store (context->dir), &error) < 0)
             log_warning (context->log, "%s", error.text);
         storedir_restore_ballast (context->dir);
@@ -187,8 +188,8 @@ upkeep_wanted (struct upkeep *self, struct batch_context *context)
     look_at_drains (self, context);
     look_for_repair (self, context);
     return self->doomed || self->garbage || self->expelling || self->adopting ||
-           self->sweeping || self->revocation.running || self->repairing || self->surveying ||
-           self->removing || lease_clock_next (context->leases) <= now;
+           self->sifting || self->sweeping || self->revocation.running || self->repairing ||
+           self->surveying || self->removing || lease_clock_next (context->leases) <= now;
 }
 
 int64_t
@@ -254,7 +255,8 @@ order_deletes (struct upkeep *self, struct batch_context *context, struct txn *t
                           self->touched, UPKEEP_TOUCHED_MAX, &self->touched_count, error);
     for (size_t i = 0; i < view->count && rc == 0; i++) {
         const struct node *node = &view->nodes[i];
-        if (!node->online || !node->storage_full || self->touched_count == UPKEEP_TOUCHED_MAX)
+        if (!node->online || !node->storage_full || done >= DUE_ROWS ||
+            self->touched_count == UPKEEP_TOUCHED_MAX)
             continue;
         rc = garbage_due (txn, view, node->number, UINT64_MAX, DUE_ROWS, &more,
                           self->touched + self->touched_count,
@@ -272,17 +274,24 @@ tend_quarantine (struct upkeep *self, struct batch_context *context, struct txn 
                  litedfs_error_t *error)
 {
     struct quarantine_done done = {0}, walked = {0};
+    uint64_t grace_ms = context->settings->quarantine_grace_ms;
+    size_t damaged = 0;
     int rc = 0;
 
     if (self->expelling && !context->nodes->settling) {
-        rc = quarantine_due (txn, context->nodes, context->settings->quarantine_grace_ms,
-                             QUARANTINE_ROWS, &done, self->touched, UPKEEP_TOUCHED_MAX,
-                             &self->touched_count, error);
+        rc = quarantine_due (txn, context->nodes, grace_ms, QUARANTINE_ROWS, &done,
+                             self->touched, UPKEEP_TOUCHED_MAX, &self->touched_count, error);
         self->expelling = done.looked >= QUARANTINE_ROWS;
     }
     if (rc == 0 && self->adopting) {
         rc = quarantine_adopt (txn, &self->quarantine, QUARANTINE_ROWS, &walked, error);
         self->adopting = walked.looked >= QUARANTINE_ROWS;
+    }
+    if (rc == 0 &&
+        self->sifting) { // what a step that is run again passes over, the next round finds
+        rc = quarantine_damaged (txn, &self->damaged, grace_ms, QUARANTINE_ROWS, &damaged,
+                                 error);
+        self->sifting = damaged >= QUARANTINE_ROWS;
     }
     if (rc == 0 && done.ordered > 0)
         log_warning (context->log,

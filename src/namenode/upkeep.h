@@ -36,6 +36,8 @@ struct upkeep {
     uint64_t seen_table;   // version of the node table that was seen last
     struct upkeep_revocation revocation;
     struct quarantine_walk quarantine;
+    bool sifting; // damaged copies are being looked at
+    struct quarantine_damaged damaged;
     struct survey survey;
     bool surveying;    // the survey has something to write
     uint32_t surveyed; // the last step wrote what the survey of this node came to; 0: of none

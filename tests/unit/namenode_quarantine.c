@@ -243,9 +243,50 @@ START_TEST (what_was_seen_after_now_begins_anew)
 }
 END_TEST
 
+/* Look at all damaged copies, one or two at a time; they become orders. */
+static size_t
+sift (struct txn *txn)
+{
+    struct quarantine_damaged walk = {0};
+    struct order_row orders[4];
+    size_t looked, count, done;
+
+    do
+        ck_ok (quarantine_damaged (txn, &walk, GRACE, 2, &looked, E));
+    while (looked == 2);
+    ck_ok (garbage_due (txn, view_of (true), 0, (uint64_t) fixture.frame.wall_ms, 10, &done,
+                        NULL, 0, NULL, E));
+    ck_ok (orders_after (txn, NODE, 0, orders, 4, &count, E));
+    return count;
+}
+
+START_TEST (damaged_copies_of_what_nobody_owns_go_when_their_grace_is_over)
+{
+    struct txn *txn = set_up ();
+
+    for (uint64_t i = 1; i <= 3; i++) {
+        report (txn, CHANGE_ADDED, block_id (2, i), 10);
+        report (txn, CHANGE_DAMAGED, block_id (2, i), 10);
+    }
+    ck_assert_uint_eq (totals (txn).blocks, 0);
+    own (txn, 0, block_id (2, 3), 10);
+    ck_assert_uint_eq (sift (txn), 0);
+    commit (&txn);
+    txn = begin_later (GRACE - 1);
+    ck_assert_uint_eq (sift (txn), 0);
+    commit (&txn);
+    txn = begin_later (1);
+    ck_assert_uint_eq (sift (txn), 2); // the third one has an owner now
+    report (txn, CHANGE_REMOVED, block_id (2, 1), 10);
+    ck_assert_uint_eq (sift (txn), 3); // what is not gone is ordered once more
+    txn_abort (&txn);
+}
+END_TEST
+
 UNIT_MAIN_FIXTURE ("namenode_quarantine", store_setup, store_teardown,
                    unknown_blocks_are_counted_with_bytes_and_age,
                    they_are_ordered_away_when_their_grace_is_over_and_not_before,
                    what_somebody_owns_by_now_is_a_copy_if_it_is_what_was_written,
                    a_report_of_a_block_that_has_an_owner_now_takes_it_out,
-                   what_was_seen_after_now_begins_anew)
+                   what_was_seen_after_now_begins_anew,
+                   damaged_copies_of_what_nobody_owns_go_when_their_grace_is_over)
