@@ -39,6 +39,7 @@ struct namenode_config {
     int64_t backup_keep;
     int64_t backup_bandwidth;
     double quarantine_grace;
+    double repair_walk_interval;
     int64_t balance_threshold;
 };
 

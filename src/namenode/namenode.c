@@ -244,6 +244,7 @@ open_store (struct server *self, const struct namenode_config *config, litedfs_e
         .repair_delay_ms = (int64_t) (config->repair_delay * 1000),
         .repair_streams = (unsigned) config->repair_streams,
         .repair_bandwidth = (uint64_t) config->repair_bandwidth,
+        .walk_interval_ms = (int64_t) (config->repair_walk_interval * 1000),
         .quarantine_grace_ms = (uint64_t) (config->quarantine_grace * 1000),
         .balance_threshold = (unsigned) config->balance_threshold,
         .log = self->log,

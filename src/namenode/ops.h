@@ -33,6 +33,7 @@ struct op_settings {
     int64_t repair_delay_ms;
     unsigned repair_streams;
     uint64_t repair_bandwidth;
+    int64_t walk_interval_ms;
     uint64_t quarantine_grace_ms;
     unsigned balance_threshold;
     struct log *log;

@@ -4,8 +4,8 @@
 
 /*
  * What is left of a node that was removed, taken away a little at a time: what it held, so that it is no
- * holder of anything any more, its digests, orders, garbage and damaged copies.  Its own row stays for ever: it says that
- * the UUID is refused.
+ * holder of anything any more, its digests, orders and garbage, what is damaged and what is in quarantine.
+ * Its own row stays for ever: it says that the UUID is refused.
  */
 
 #include "namenode/records.h"

@@ -396,6 +396,7 @@ look_round (struct repair *self, struct metastore *store, const struct repair_fr
     struct repair_run run = make_run (self, frame, NULL);
     litedfs_error_t error;
 
+    self->walk.interval_ms = frame->walk_interval_ms;
     if (repair_walk_slice (&self->walk, store, &run, &error) < 0)
         log_error (frame->log, "the walk over all blocks waits a while: %s", error.text);
     repair_publisher_walk (&self->publisher, self->walk.fast || self->walk.found_count > 0);

@@ -40,6 +40,7 @@ struct repair_frame {
     int64_t repair_delay_ms; // a node that is offline for so long is gone
     unsigned streams;        // copies.h: limits of a node
     uint64_t bandwidth;
+    int64_t walk_interval_ms;   // between two walks over all blocks
     unsigned balance_threshold; // balance_plan.h
 };
 

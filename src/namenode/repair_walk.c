@@ -7,10 +7,10 @@
 
 #include "namenode/blocks.h"
 
-/* Rows a slice, and of how many rows the clock is looked at; milliseconds: of a slice, from slice to slice, from
- * round to round, after an error. */
+/* Rows a slice, and of how many rows the clock is looked at; milliseconds: of a slice, from slice to slice, after
+ * an error. */
 enum { SLOW_ROWS = 64, FAST_ROWS = 8192, CLOCK_ROWS = 64 };
-enum { FAST_MS = 2, SLOW_MS = 200, ROUND_MS = 10000, ERROR_MS = 5000 };
+enum { FAST_MS = 2, SLOW_MS = 200, ERROR_MS = 5000 };
 
 void
 repair_walk_hurry (struct repair_walk *self)
@@ -129,7 +129,7 @@ begin_again (struct repair_walk *self, int64_t now_ms)
     self->fast = self->again;
     self->again = false;
     if (!self->fast)
-        self->next_ms = now_ms + ROUND_MS;
+        self->next_ms = now_ms + (self->interval_ms > SLOW_MS ? self->interval_ms : SLOW_MS);
 }
 
 int

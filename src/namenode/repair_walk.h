@@ -19,7 +19,8 @@ struct repair_walk {
     bool again;     // quickly, once more from the start
     uint64_t inode; // where it goes on
     uint32_t index;
-    int64_t next_ms; // not before
+    int64_t next_ms;     // not before
+    int64_t interval_ms; // from the end of a slow round to the next one
     size_t found_count;
     struct repair_row
         found[REPAIR_FOUND_MAX]; // to be marked; the walk waits until that is done

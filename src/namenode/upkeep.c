@@ -38,6 +38,7 @@ repair_frame_of (const struct batch_context *context)
         .repair_delay_ms = context->settings->repair_delay_ms,
         .streams = context->settings->repair_streams,
         .bandwidth = context->settings->repair_bandwidth,
+        .walk_interval_ms = context->settings->walk_interval_ms,
         .balance_threshold = context->settings->balance_threshold,
     };
 }

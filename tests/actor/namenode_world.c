@@ -69,6 +69,7 @@ setup (void)
         .delete_delay = 60,
         .repair_delay = 60,
         .repair_streams = 64,
+        .repair_walk_interval = 10,
         .quarantine_grace = 86400,
     };
     start_namenode ();

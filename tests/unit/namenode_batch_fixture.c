@@ -7,8 +7,10 @@
 #include <stdio.h>
 
 static char root[] = "/tmp/litedfs-batch-XXXXXX";
-static struct op_settings settings = {
-    .block_size = 1 << 20, .delete_delay_ms = 1000, .repair_streams = 64};
+static struct op_settings settings = {.block_size = 1 << 20,
+                                      .delete_delay_ms = 1000,
+                                      .repair_streams = 64,
+                                      .walk_interval_ms = 10000};
 static struct nodes *nodes;
 static struct nodes_view *view;
 

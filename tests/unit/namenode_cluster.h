@@ -95,6 +95,7 @@ repair_frame_now (void)
                                  .repair_delay_ms = GONE_MS,
                                  .streams = cluster.streams,
                                  .bandwidth = cluster.bandwidth,
+                                 .walk_interval_ms = 10000,
                                  .balance_threshold = cluster.balance_threshold};
 }
 
@@ -103,7 +104,6 @@ static inline bool
 repair_once (bool keep)
 {
     const struct repair_frame frame = repair_frame_now ();
-
     if (!repair_wanted (cluster.repair, fixture.store, &frame))
         return false;
     struct txn *txn = begin ();
