@@ -12,7 +12,8 @@ from cluster import DEADLINE, Cluster, Upload, run, same_content, wait_for  # no
 
 MIB = 1 << 20
 BLOCK = 4 * MIB
-# pipeline_timeout, and two seconds; one more for an upload that meets the node in two of its blocks (seen: 2.6 s)
+# pipeline_timeout, and two seconds; one more because uploads are ended one after the other here: the last one
+# gets its end when the others are through, five seconds after the loss, and only then begins its last block.
 WITHIN = (5 + 3) * DEADLINE / 30.0
 # How long the disk takes is not what is measured.
 UNSYNCED = {"data_settings": {"sync": "false"}, "name_settings": {"sync": "false", "delete_delay": "0.1"}}
