@@ -184,8 +184,8 @@ START_TEST (a_position_that_makes_no_sense_begins_anew)
 {
     static const char *const texts[] = {
         "", "x",
-        "litedfs-scrub 1 next 0000000000000005 running 1 started 1 blocks 1 bytes 1 "
-        "damaged 0 check 00000000\n"};
+        ("litedfs-scrub 1 next 0000000000000005 running 1 started 1 blocks 1 bytes 1 "
+         "damaged 0 check 00000000\n")};
     put_blocks ();
     snprintf (scrub_path, sizeof scrub_path, "%s/scrub", store_data);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
